@@ -1,0 +1,1 @@
+"""One turn, from question to illustrated answer, and the faces people meet."""

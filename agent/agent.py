@@ -1,0 +1,252 @@
+"""Agent: a question in, an illustrated answer out. The Python API over the graph.
+
+One synchronous implementation; ``aask`` and ``astream`` run it in a worker thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+import uuid
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from langchain_core.language_models import BaseChatModel
+from PIL import Image
+
+from ..errors import LimnerError, ModelError, QuestionError
+from ..index.library import Library
+from ..index.passage import Passage
+from ..tools.image_models.base import ImageModel
+from ..tools.media import MediaStore
+from ..tools.sentences import CachedEncoder
+from .answer import Answer
+from .composing import partial
+from .events import AnswerReady, Event, Failed, SourcesFound, StepFinished, TextDelta
+from .grading import CALIBRATIONS
+from .profiles import chat_model_of, profile_of
+from .sessions import Session, Sessions
+from .state import Attachment, fresh
+from .workbench import Workbench
+
+if TYPE_CHECKING:
+    from .graph import Graph
+
+__all__ = ["Agent", "Attachable"]
+
+Attachable = str | Path | bytes | Image.Image
+"""A picture to attach: a path, the bytes of a file, or a decoded picture."""
+
+_LONGEST_QUESTION = 32_000
+
+
+class Agent:
+    """Answers questions about a library in text and pictures. A context manager.
+
+    Args:
+        library: what it answers from.
+        profile: which models fill the roles: ``embedded``.
+        chat_model: any LangChain chat model in place of the profile's; it is asked for the draft
+            format of ``prompts/answer.jinja``.
+        image_model: in place of the profile's.
+        session: the name of a conversation to go on with; its earlier turns are told to the chat
+            model and new ones are written down. Without one nothing is remembered.
+
+    Raises:
+        ModelMissing: the profile cannot be run here.
+
+    Example:
+        >>> with Library.open("my-library") as library, Agent(library) as agent:
+        ...     answer = agent.ask("How do I fix this?", images=["shot.png"])
+        ...     answer.save("answer.html")
+    """
+
+    def __init__(
+        self,
+        library: Library,
+        profile: str = "embedded",
+        *,
+        chat_model: BaseChatModel | None = None,
+        image_model: ImageModel | None = None,
+        session: str | None = None,
+    ) -> None:
+        self.library = library
+        self.profile = profile_of(profile)
+        self.sessions = Sessions(library.folder)
+        self.session: Session | None = self.sessions.open(session) if session else None
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        self._work = self._workbench(chat_model, image_model)
+
+    def _workbench(
+        self, chat_model: BaseChatModel | None, image_model: ImageModel | None
+    ) -> Workbench:
+        encoder = CachedEncoder(self.library.embeddings)
+        model_name = self.library.embeddings.name.partition("@")[0]
+        return Workbench(
+            library=self.library,
+            chat_model=chat_model or chat_model_of(self.profile, encoder),
+            encoder=encoder,
+            calibration=CALIBRATIONS.get(model_name),
+            media=MediaStore(self._pictures(), parent=self.library.media),
+            image_model=image_model,
+        )
+
+    def _pictures(self) -> Path:
+        """Where the pictures of answers go: in the library, or aside where it cannot be written."""
+        folder = self.library.folder
+        existing = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+        if os.access(existing, os.W_OK):
+            return folder / "answers"
+        self._scratch = tempfile.TemporaryDirectory(prefix="limner-")
+        return Path(self._scratch.name)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Delete what was kept aside for a library that cannot be written."""
+        if self._scratch is not None:
+            self._scratch.cleanup()
+            self._scratch = None
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The compiled LangGraph state machine of a turn."""
+        from .graph import build
+
+        return build()
+
+    def ask(self, question: str, images: Sequence[Attachable] = ()) -> Answer:
+        """Answer a question.
+
+        Args:
+            question: in plain words.
+            images: screenshots and pictures that come with it.
+
+        Raises:
+            QuestionError: the question is empty or far too long.
+            SourceError: an attached picture cannot be read.
+            ModelError: a model failed.
+            LibraryError: the library cannot be read, or the session not be written.
+        """
+        for event in self.stream(question, images):
+            if isinstance(event, AnswerReady):
+                return event.answer
+            if isinstance(event, Failed):
+                raise event.error
+        raise ModelError("the turn ended without an answer")
+
+    def stream(self, question: str, images: Sequence[Attachable] = ()) -> Iterator[Event]:
+        """Answer a question, telling what happens; the last event is an answer or a failure.
+
+        A turn that is interrupted with Ctrl-C ends in `Failed` with what there was.
+
+        Raises:
+            QuestionError, SourceError: before anything starts, as for ``ask``.
+        """
+        question = _checked(question)
+        attachments = tuple(self._attached(image, n) for n, image in enumerate(images, 1))
+        return self._events(question, attachments)
+
+    async def aask(self, question: str, images: Sequence[Attachable] = ()) -> Answer:
+        """``ask`` without blocking the event loop."""
+        return await asyncio.to_thread(self.ask, question, images)
+
+    async def astream(
+        self, question: str, images: Sequence[Attachable] = ()
+    ) -> AsyncIterator[Event]:
+        """``stream`` without blocking the event loop."""
+        events = await asyncio.to_thread(self.stream, question, images)
+        while (event := await asyncio.to_thread(next, events, None)) is not None:
+            yield event
+
+    def _events(self, question: str, attachments: tuple[Attachment, ...]) -> Iterator[Event]:
+        history = self.session.history() if self.session else ()
+        passages: tuple[Passage, ...] = ()
+        draft = ""
+        timings: dict[str, float] = {}
+        answer: Answer | None = None
+        try:
+            for event in self._run(question, attachments, history):
+                if isinstance(event, StepFinished):
+                    timings[event.step] = timings.get(event.step, 0.0) + event.seconds
+                elif isinstance(event, TextDelta):
+                    draft += event.text
+                elif isinstance(event, SourcesFound):
+                    passages = event.passages
+                if isinstance(event, AnswerReady):
+                    answer = event.answer
+                else:
+                    yield event
+            if answer is None:
+                raise ModelError("the turn ended without an answer")
+            answer = replace(answer, timings=tuple(timings.items()), folder=self.folder)
+            self._acknowledge(question, attachments, answer)
+            yield AnswerReady(answer)
+        except (LimnerError, KeyboardInterrupt) as error:
+            cut = replace(
+                partial(draft, passages), timings=tuple(timings.items()), folder=self.folder
+            )
+            if isinstance(error, LimnerError):
+                yield Failed(error, cut)
+                return
+            if cut.parts:
+                self._acknowledge(question, attachments, cut)
+            yield Failed(ModelError("interrupted", "ask again"), cut, interrupted=True)
+
+    def _run(self, question: str, attachments: tuple[Attachment, ...], history: object) -> Iterator[Event]:
+        state = fresh(question, attachments, history)  # type: ignore[arg-type]
+        config = {"configurable": {"thread_id": uuid.uuid4().hex}}
+        return self.graph.stream(state, config, context=self._work, stream_mode="custom")  # type: ignore[arg-type]
+
+    def _acknowledge(
+        self, question: str, attachments: tuple[Attachment, ...], answer: Answer
+    ) -> None:
+        if self.session is not None:
+            self.session.append(question, attachments, answer)
+
+    @property
+    def folder(self) -> str:
+        """Where the pictures of answers are kept."""
+        return str(self._work.media.folder)
+
+    def _attached(self, image: Attachable, number: int) -> Attachment:
+        from ..index.loaders.image import keep_picture
+
+        if isinstance(image, Image.Image):
+            return Attachment(self._work.media.put(image.convert("RGB")), f"picture {number}")
+        if isinstance(image, bytes):
+            name, data = f"picture {number}", image
+        else:
+            path = Path(image).expanduser()
+            name, data = path.name, _bytes(path)
+        _, reference = keep_picture(data, name, self._work.media)
+        return Attachment(reference, name)
+
+
+def _checked(question: str) -> str:
+    if not question.strip():
+        raise QuestionError("the question is empty", 'limner ask "your question"')
+    if len(question) > _LONGEST_QUESTION:
+        raise QuestionError(
+            f"the question has {len(question):,} characters; {_LONGEST_QUESTION:,} is the most",
+            "put long texts into a file and add it to the library",
+        )
+    return question.strip()
+
+
+def _bytes(path: Path) -> bytes:
+    from ..errors import SourceError
+
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise SourceError(f"{path}: {reason}", "attach a picture file") from None

@@ -1,0 +1,107 @@
+"""Grading: how likely is it that the passages found, or an attachment, answer the question.
+
+A logistic formula over three things anyone can follow: the closest sentence, the closest passage,
+and the share of the question's content words that one passage holds. Its weights belong to one
+embedding model and are fitted by ``benchmarks/fit_extractive.py``. Knows passages and an encoder;
+nothing of the graph, the library or the chat model.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..index.passage import Passage
+from ..tools.quoting import Quote, quotable, weigh
+from ..tools.sentences import Encoder
+
+__all__ = ["CALIBRATIONS", "Calibration", "evidence", "relevance"]
+
+_DEPTH = 5
+"""How many of the passages are looked at: the same ones that the chat model quotes from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What was fitted for one embedding model.
+
+    Attributes:
+        model: its name.
+        sentence: weight of the closest sentence's cosine with the question.
+        passage: weight of the closest passage's cosine, taken from the mean of its sentences.
+        words: weight of the largest share of the question's content words in one passage.
+        bias: added to the weighted sum.
+        threshold: the relevance from which on the question counts as answerable.
+    """
+
+    model: str
+    sentence: float
+    passage: float
+    words: float
+    bias: float
+    threshold: float
+
+
+CALIBRATIONS = {
+    "all-MiniLM-L6-v2": Calibration(
+        "all-MiniLM-L6-v2", sentence=5.5, passage=4.5, words=4.5, bias=-6.0, threshold=0.4
+    )
+}
+"""By embedding model name. A model that is not here has no threshold: nothing is held back."""
+
+
+def relevance(
+    question: str,
+    passages: Sequence[Passage],
+    encoder: Encoder,
+    calibration: Calibration,
+    *,
+    queries: Sequence[str] = (),
+    attachments: Sequence[Passage] = (),
+) -> float:
+    """How likely it is that the library or an attachment answers the question.
+
+    Args:
+        question: as it was asked.
+        passages: what was found, best first; the first five count.
+        encoder: best the ``CachedEncoder`` that the chat model holds too.
+        calibration: of the encoder's model.
+        queries: the question's other forms, used for retrieval. They are not held against the
+            attachments, whose own words they may be.
+        attachments: the attached pictures as passages, their text read off them.
+
+    Returns:
+        0 to 1; at ``calibration.threshold`` and above the question counts as answerable.
+    """
+    library = [quotable(p.text, p.modality) for p in passages[:_DEPTH]]
+    contexts = [p.context for p in passages[:_DEPTH]]
+    attached = [quotable(p.text, "screenshot") for p in attachments]
+    return max(
+        _logistic(
+            weigh(question, library, encoder, queries=queries, contexts=contexts), calibration
+        ),
+        _logistic(weigh(question, attached, encoder), calibration),
+    )
+
+
+def evidence(quotes: Sequence[Quote]) -> tuple[float, float, float]:
+    """What the formula sees: closest sentence, closest passage, best share of words."""
+    return (
+        max(quote.features.cosine for quote in quotes),
+        max(quote.features.whole for quote in quotes),
+        max(quote.covered for quote in quotes),
+    )
+
+
+def _logistic(quotes: Sequence[Quote], calibration: Calibration) -> float:
+    if not quotes:
+        return 0.0
+    sentence, passage, words = evidence(quotes)
+    total = (
+        calibration.sentence * sentence
+        + calibration.passage * passage
+        + calibration.words * words
+        + calibration.bias
+    )
+    return 1 / (1 + math.exp(-total))

@@ -1,0 +1,176 @@
+"""Pictures for slots, and whether they show what was asked for. Knows slots, passages, pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ..errors import LimnerError
+from ..index.passage import Box, Passage
+from ..tools.figures import is_blank, mark
+from ..tools.grounding import MATCH, best_line, similarity
+from ..tools.image_models.base import ImageRequest
+from ..tools.ocr import Line
+from ..tools.safety import refusal
+from .answer import Generated, Marked, Picture, Retrieved
+from .draft import Slot
+from .events import PictureStarted, PictureStep
+from .state import Attachment, Dropped, Made, SlotTask, TurnState
+from .workbench import Workbench
+
+__all__ = ["checked", "illustrated"]
+
+Result = Picture | Dropped
+
+_ALIKE = 0.45
+
+
+def illustrated(task: SlotTask, work: Workbench, tell: Callable[[Any], None]) -> Result:
+    """The picture of one slot, or why there is none. Never raises an `Exception`."""
+    slot = task["slot"]
+    tell(PictureStarted(slot.number, slot.kind, slot.words))
+    try:
+        if slot.kind == "draw":
+            return _draw(slot, work, tell)
+        target = _target(slot.target, task["passages"], task["attachments"])
+        if target is None or target.image is None:
+            return Dropped(f"there is no picture at [{slot.target}]")
+        if slot.kind == "show":
+            return _show(slot, target)
+        return _mark(slot, target, _lines(target, task["attachments"], work), work)
+    except LimnerError as error:
+        return Dropped(str(error))
+    except Exception as error:  # an exception in one branch would end the whole turn
+        return Dropped(f"{type(error).__name__}: {error}")
+
+
+def _target(
+    label: str, passages: Sequence[Passage], attachments: Sequence[Attachment]
+) -> Passage | None:
+    attached = label.startswith("a")
+    number = int(label.removeprefix("a"))
+    if attached:
+        return attachments[number - 1].as_passage(number) if number <= len(attachments) else None
+    return passages[number - 1] if number <= len(passages) else None
+
+
+def _lines(
+    target: Passage, attachments: Sequence[Attachment], work: Workbench
+) -> tuple[Line, ...]:
+    """What was read off a picture, be it attached or from the library."""
+    attached = next((a.lines for a in attachments if a.media == target.image), None)
+    return attached or work.library.lines(target.image or "")
+
+
+def _show(slot: Slot, target: Passage) -> Picture:
+    assert target.image is not None
+    caption = target.text if target.modality == "figure" else slot.words
+    return Picture(target.image, caption, caption, Retrieved(target))
+
+
+def _mark(slot: Slot, target: Passage, lines: Sequence[Line], work: Workbench) -> Result:
+    line = best_line(slot.words, lines)
+    if line is None or target.image is None:
+        return Dropped(f"“{slot.words}” was not found on {target.source}")
+    copy = mark(work.media.open(target.image), [line.box])
+    alt = f"{target.source} with a box around “{line.text}”"
+    return Picture(work.media.put(copy), line.text, alt, Marked(target, (line.box,)))
+
+
+def _draw(slot: Slot, work: Workbench, tell: Callable[[Any], None]) -> Result:
+    if work.image_model is None:
+        return Dropped("this profile has no image model to draw with")
+    if rule := refusal(slot.words):
+        return Dropped(rule.message)
+    drawn = work.image_model.generate(
+        ImageRequest(slot.words), lambda k, n: tell(PictureStep(slot.number, k, n))
+    )
+    origin = Generated(
+        model=drawn.model,
+        revision=drawn.revision,
+        prompt=drawn.prompt,
+        negative_prompt=drawn.negative_prompt,
+        seed=drawn.seed,
+        steps=drawn.steps,
+        guidance=drawn.guidance,
+        scheduler=drawn.scheduler,
+        size=drawn.size,
+    )
+    alt = f"Generated picture: {slot.words}"
+    return Picture(work.media.put(drawn.image), slot.words, alt, origin)
+
+
+def checked(made: Sequence[Made], state: TurnState, work: Workbench) -> tuple[Made, ...]:
+    """Every slot with a picture that passed, one that was found in its place, or a reason.
+
+    Args:
+        made: in the order of their slots.
+        state: of the turn.
+        work: what to look with.
+    """
+    settled: list[Made] = []
+    for item in made:
+        shown = {m.result.media for m in settled if isinstance(m.result, Picture)}
+        settled.append(replace(item, result=_settled(item, shown, state, work)))
+    return tuple(settled)
+
+
+def _settled(item: Made, shown: set[str], state: TurnState, work: Workbench) -> Result:
+    if isinstance(item.result, Dropped):
+        return item.result
+    fault = _fault(item.slot, item.result, state, work)
+    if fault is None and item.result.media not in shown:
+        return item.result
+    if item.slot.kind == "show":
+        for candidate in state["passages"]:
+            if candidate.image is None or candidate.image in shown:
+                continue
+            other = _show(item.slot, candidate)
+            if other.media != item.result.media and _fault(item.slot, other, state, work) is None:
+                return other
+    return Dropped(fault or "that picture is shown already")
+
+
+def _fault(slot: Slot, picture: Picture, state: TurnState, work: Workbench) -> str | None:
+    """What is wrong with a picture; None where it shows what its slot asked for."""
+    try:
+        image = work.media.open(picture.media)
+    except LimnerError as error:
+        return str(error)
+    if is_blank(image):
+        return "the picture is blank"
+    if isinstance(picture.origin, Marked):
+        lines = _lines(picture.origin.passage, state["attachments"], work)
+        return _marked_fault(slot, picture.origin, lines)
+    if isinstance(picture.origin, Retrieved):
+        return _shown_fault(slot, picture.origin.passage, work)
+    return None
+
+
+def _shown_fault(slot: Slot, passage: Passage, work: Workbench) -> str | None:
+    """Its caption, what is written on it, or the text around it must speak of the words."""
+    spoken = [text for text in (passage.text, passage.context) if text.strip()]
+    if any(similarity(slot.words, line) >= MATCH for text in spoken for line in text.split("\n")):
+        return None
+    if work.calibration is None or not spoken:
+        return None if spoken else "nothing tells what the picture shows"
+    scores = work.encoder.encode_query([slot.words]) @ work.encoder.encode_document(spoken).T
+    if float(scores.max()) >= _ALIKE:
+        return None
+    return f"the picture of {passage.place} does not show “{slot.words}”"
+
+
+def _marked_fault(slot: Slot, origin: Marked, lines: Sequence[Line]) -> str | None:
+    """Within every box there must be a line that says the words."""
+    for box in origin.boxes:
+        inside = [line for line in lines if _centre_within(line.box, box)]
+        if best_line(slot.words, inside) is None:
+            return f"the box on {origin.passage.source} is not around “{slot.words}”"
+    return None if origin.boxes else "nothing was marked"
+
+
+def _centre_within(inner: Box, outer: Box) -> bool:
+    x, y = (inner[0] + inner[2]) / 2, (inner[1] + inner[3]) / 2
+    return outer[0] <= x <= outer[2] and outer[1] <= y <= outer[3]

@@ -1,0 +1,195 @@
+"""Conversations kept across turns: an append-only table, one checksummed row a turn. SQLite.
+
+Knows questions and answers as values; nothing of the graph or of models.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ..errors import LibraryDamaged, LibraryReadOnly, UserError
+from .answer import Answer
+from .state import Attachment, Exchange
+
+__all__ = ["Session", "Sessions", "Summary", "Turn"]
+
+_NAME = re.compile(r"[\w][\w .-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One acknowledged turn.
+
+    Attributes:
+        question: as asked.
+        attachments: the pictures that came with it.
+        answer: what it ended in.
+        at: when it was written down, UTC, ISO 8601.
+    """
+
+    question: str
+    attachments: tuple[Attachment, ...]
+    answer: Answer
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A session in a list: its name, how many turns, when the last one was."""
+
+    name: str
+    turns: int
+    last: str
+
+
+class Sessions:
+    """The conversations of one library.
+
+    Args:
+        folder: the library's own folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "sessions.db"
+        self._pictures = folder / "answers"
+
+    def open(self, name: str) -> Session:
+        """A conversation by name, new or old.
+
+        Raises:
+            UserError: not a name: letters, digits, spaces, ``.``, ``-``, ``_``; at most 64.
+            LibraryDamaged: a turn of it does not match its checksum.
+        """
+        if not _NAME.fullmatch(name):
+            raise UserError(
+                f"{name[:80]!r} is not a session name",
+                "use up to 64 letters, digits, spaces, dots, dashes",
+            )
+        return Session(self, name, list(self._turns(name)))
+
+    def ls(self) -> list[Summary]:
+        """Every conversation, the latest first."""
+        if not self._path.exists():
+            return []
+        with self._connected() as db:
+            rows = db.execute(
+                "SELECT session, count(*), max(at) FROM turns GROUP BY session ORDER BY 3 DESC"
+            ).fetchall()
+        return [Summary(*row) for row in rows]
+
+    def rm(self, name: str) -> int:
+        """Delete a conversation and say how many turns it had."""
+        if not self._path.exists():
+            return 0
+        with self._connected() as db:
+            return db.execute("DELETE FROM turns WHERE session=?", (name,)).rowcount
+
+    def pictures(self) -> set[str]:
+        """The media references that any turn holds."""
+        if not self._path.exists():
+            return set()
+        with self._connected() as db:
+            names = [name for (name,) in db.execute("SELECT DISTINCT session FROM turns")]
+        turns = [turn for name in names for turn in self._turns(name)]
+        shown = {picture.media for turn in turns for picture in turn.answer.pictures}
+        return shown | {a.media for turn in turns for a in turn.attachments}
+
+    def append(self, session: str, n: int, turn: Turn) -> None:
+        """Write a turn down; it is durable when this returns.
+
+        Raises:
+            UserError: another process has added to the same conversation meanwhile.
+        """
+        body = json.dumps(
+            {
+                "question": turn.question,
+                "attachments": [[a.media, a.name] for a in turn.attachments],
+                "answer": turn.answer.to_dict(),
+            }
+        )
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        checksum = _checksum(session, n, turn.at, body)
+        try:
+            with self._connected() as db:
+                db.execute(
+                    "INSERT INTO turns VALUES (?, ?, ?, ?, ?)", (session, n, turn.at, body, checksum)
+                )
+        except sqlite3.IntegrityError:
+            raise UserError(
+                f"the session {session!r} is in use elsewhere: its turn {n + 1} exists already",
+                f"limner chat --session {session!r}",
+            ) from None
+
+    def _turns(self, name: str) -> Iterator[Turn]:
+        if not self._path.exists():
+            return
+        with self._connected() as db:
+            rows = db.execute(
+                "SELECT n, at, body, checksum FROM turns WHERE session=? ORDER BY n", (name,)
+            ).fetchall()
+        for n, at, body, checksum in rows:
+            if checksum != _checksum(name, n, at, body):
+                raise LibraryDamaged(
+                    f"{self._path}: turn {n + 1} of {name!r} was damaged",
+                    f"limner sessions rm {name!r}",
+                )
+            yield self._turn(json.loads(body), at)
+
+    def _turn(self, values: dict[str, Any], at: str) -> Turn:
+        attachments = tuple(Attachment(media, name) for media, name in values["attachments"])
+        answer = Answer.from_dict(values["answer"], folder=str(self._pictures))
+        return Turn(values["question"], attachments, answer, at)
+
+    @contextmanager
+    def _connected(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with closing(sqlite3.connect(self._path, timeout=10)) as db:
+                db.execute("PRAGMA secure_delete = ON")
+                with db:
+                    db.execute(
+                        "CREATE TABLE IF NOT EXISTS turns (session TEXT, n INTEGER, at TEXT, "
+                        "body TEXT, checksum TEXT, PRIMARY KEY (session, n)) WITHOUT ROWID"
+                    )
+                    yield db
+        except sqlite3.OperationalError as error:
+            raise LibraryReadOnly(
+                f"{self._path}: the conversation cannot be written ({error})",
+                "choose another place with --library",
+            ) from None
+        except sqlite3.IntegrityError:
+            raise
+        except sqlite3.DatabaseError as error:
+            raise LibraryDamaged(f"{self._path}: damaged ({error})", "limner doctor") from None
+
+
+class Session:
+    """One conversation, open. ``turns`` holds what was acknowledged, oldest first."""
+
+    def __init__(self, sessions: Sessions, name: str, turns: list[Turn]) -> None:
+        self._sessions = sessions
+        self.name = name
+        self.turns = turns
+
+    def history(self) -> tuple[Exchange, ...]:
+        """The conversation as the chat model is told of it."""
+        return tuple(Exchange(t.question, t.answer.text) for t in self.turns if t.answer.parts)
+
+    def append(self, question: str, attachments: Sequence[Attachment], answer: Answer) -> None:
+        """Write a turn down; it is durable when this returns."""
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        turn = Turn(question, tuple(attachments), answer, at)
+        self._sessions.append(self.name, len(self.turns), turn)
+        self.turns.append(turn)
+
+
+def _checksum(*values: object) -> str:
+    return hashlib.sha256(repr(values).encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,115 @@
+"""What flows between the steps of one turn. References and values only: no bytes, no models."""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass
+from typing import Annotated, TypedDict
+
+from ..index.passage import Passage
+from ..tools.ocr import Line
+from .answer import Answer, Picture, Usage
+from .draft import Slot
+
+__all__ = ["Attachment", "Dropped", "Exchange", "Made", "SlotTask", "TurnState", "fresh"]
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A picture that came with the question.
+
+    Attributes:
+        media: reference into the media store.
+        name: the file's name, as the person knows it.
+        lines: what was read off it, row by row; empty until the step ``look``.
+    """
+
+    media: str
+    name: str
+    lines: tuple[Line, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "lines", tuple(self.lines))
+
+    def as_passage(self, number: int) -> Passage:
+        """The attachment as something that can be cited: a1, a2, …"""
+        text = "\n".join(line.text for line in self.lines)
+        return Passage(
+            f"a{number}", text, self.name, image=self.media, modality="screenshot", score=1.0
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """An earlier question of the conversation and the text of its answer."""
+
+    question: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Why a slot stays without a picture."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What became of a slot."""
+
+    slot: Slot
+    result: Picture | Dropped
+
+
+class TurnState(TypedDict):
+    """The state of one turn.
+
+    Every turn runs on a thread of its own and gives every field at its start (see `fresh`), so
+    that nothing of an earlier turn shows through the reducer of ``made``.
+    """
+
+    question: str
+    attachments: tuple[Attachment, ...]
+    history: tuple[Exchange, ...]
+    refusal: str
+    queries: tuple[str, ...]
+    passages: tuple[Passage, ...]
+    relevance: float | None
+    answerable: bool
+    rewrites: int
+    draft: str
+    usage: Usage
+    made: Annotated[list[Made], operator.add]
+    checked: tuple[Made, ...]
+    answer: Answer | None
+
+
+class SlotTask(TypedDict):
+    """What one branch of ``illustrate`` is given."""
+
+    slot: Slot
+    attachments: tuple[Attachment, ...]
+    passages: tuple[Passage, ...]
+
+
+def fresh(
+    question: str, attachments: tuple[Attachment, ...] = (), history: tuple[Exchange, ...] = ()
+) -> TurnState:
+    """The state a turn starts with."""
+    return TurnState(
+        question=question,
+        attachments=attachments,
+        history=history,
+        refusal="",
+        queries=(),
+        passages=(),
+        relevance=None,
+        answerable=True,
+        rewrites=0,
+        draft="",
+        usage=Usage(),
+        made=[],
+        checked=(),
+        answer=None,
+    )

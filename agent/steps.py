@@ -1,0 +1,207 @@
+"""One plain function per node of the graph: state in, update out.
+
+What a step works with comes in ``runtime.context`` (a `Workbench`); what a caller sees while it
+runs goes out through ``runtime.stream_writer`` (see `events`). Which step follows which is the
+graph's business.
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import replace
+from typing import Any
+
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    BaseMessage,
+    HumanMessage,
+    SystemMessage,
+)
+from langgraph.runtime import Runtime
+
+from ..errors import LimnerError, ModelError
+from ..index.passage import Passage
+from ..prompts import prompt
+from ..tools.ocr import read_lines, row_lines
+from ..tools.safety import refusal
+from .answer import Usage
+from .composing import composed
+from .draft import Slot, parse
+from .events import AnswerReady, PictureDropped, PictureReady, SourcesFound, TextDelta
+from .grading import relevance
+from .illustrating import checked, illustrated
+from .state import Attachment, Dropped, Made, SlotTask, TurnState
+from .wording import reworded, wordings
+from .workbench import Workbench
+
+__all__ = ["check", "compose", "grade", "guard", "illustrate", "look", "reason", "retrieve", "slots"]
+
+Update = dict[str, Any]
+Context = Runtime[Workbench]
+
+_PASSAGES = 6
+_HISTORY = 6
+_LONGEST_DRAFT = 20_000
+
+
+def guard(state: TurnState, runtime: Context) -> Update:
+    """Decline what the policy declines, before any model works."""
+    rule = refusal(state["question"])
+    return {"refusal": rule.message if rule else ""}
+
+
+def look(state: TurnState, runtime: Context) -> Update:
+    """Read the attached screenshots: the text of each row, with its box."""
+    return {"attachments": tuple(_read(a, runtime.context) for a in state["attachments"])}
+
+
+def _read(attachment: Attachment, work: Workbench) -> Attachment:
+    known = work.library.lines(attachment.media)
+    if not known:
+        known = row_lines(read_lines(work.media.open(attachment.media)))
+    return replace(attachment, lines=known)
+
+
+def retrieve(state: TurnState, runtime: Context) -> Update:
+    """Find the passages that fit the question, in all its wordings."""
+    queries = state["queries"] or wordings(
+        state["question"], state["history"], state["attachments"]
+    )
+    passages = runtime.context.library.search(queries, k=_PASSAGES)
+    return {"queries": queries, "passages": passages}
+
+
+def grade(state: TurnState, runtime: Context) -> Update:
+    """Decide whether what was found answers the question; else word it anew, once."""
+    work = runtime.context
+    attached = _attached(state)
+    found = state["passages"]
+    if work.calibration is None:
+        answerable, score = bool(found or attached), None
+    else:
+        score = relevance(
+            state["question"],
+            found,
+            work.encoder,
+            work.calibration,
+            queries=state["queries"],
+            attachments=attached,
+        )
+        answerable = score >= work.calibration.threshold
+    if not answerable and state["rewrites"] == 0:
+        again = reworded(state["question"], state["history"], state["queries"])
+        if again and found:
+            return {"queries": again, "rewrites": 1, "relevance": score, "answerable": False}
+    if answerable:
+        runtime.stream_writer(SourcesFound(found))
+    return {"relevance": score, "answerable": answerable, "rewrites": 2}
+
+
+def _attached(state: TurnState) -> tuple[Passage, ...]:
+    return tuple(a.as_passage(n) for n, a in enumerate(state["attachments"], 1))
+
+
+def reason(state: TurnState, runtime: Context) -> Update:
+    """Let the chat model draft the answer, passing its words on as they come."""
+    messages = _messages(state, runtime.context)
+    draft, whole = "", None
+    try:
+        for chunk in runtime.context.chat_model.stream(messages):
+            text = str(chunk.text)
+            draft += text
+            if text:
+                runtime.stream_writer(TextDelta(text))
+            if isinstance(chunk, AIMessageChunk):
+                whole = chunk if whole is None else whole + chunk
+            if len(draft) > _LONGEST_DRAFT:
+                break
+    except LimnerError:
+        raise
+    except Exception as error:  # whatever a chat model raises, the turn ends in one typed error
+        raise ModelError(f"the chat model failed: {type(error).__name__}: {error}") from error
+    usage = _usage(whole)
+    return {"draft": draft, "usage": usage, "answerable": bool(draft.strip())}
+
+
+def _usage(message: AIMessageChunk | None) -> Usage:
+    counts = message.usage_metadata if message is not None else None
+    if counts is None:
+        return Usage()
+    image = counts.get("input_token_details", {}).get("image", 0)
+    return Usage(counts["input_tokens"], counts["output_tokens"], int(image or 0))  # type: ignore[call-overload]
+
+
+def _messages(state: TurnState, work: Workbench) -> list[BaseMessage]:
+    numbered = [(str(n), p) for n, p in enumerate(state["passages"], 1)]
+    attached = [(p.id, p) for p in _attached(state)]
+    offered = [_offered(label, p) for label, p in numbered + attached]
+    text = prompt("question", passages=offered, question=state["question"])
+    content: list[str | dict[Any, Any]] = [{"type": "text", "text": text}]
+    content += [_image_block(a, work) for a in state["attachments"]]
+    earlier: list[BaseMessage] = []
+    for exchange in state["history"][-_HISTORY:]:
+        earlier += [HumanMessage(exchange.question), AIMessage(exchange.answer)]
+    asked = HumanMessage(
+        content=content,
+        additional_kwargs={
+            "passages": offered,
+            "question": state["question"],
+            "queries": list(state["queries"]),
+        },
+    )
+    return [SystemMessage(prompt("answer")), *earlier, asked]
+
+
+def _offered(label: str, passage: Passage) -> dict[str, Any]:
+    return {
+        "label": label,
+        "text": passage.text,
+        "context": passage.context,
+        "modality": passage.modality,
+        "source": passage.source,
+        "page": passage.page,
+        "place": passage.place,
+        "score": passage.score,
+        "pictured": passage.image is not None,
+    }
+
+
+def _image_block(attachment: Attachment, work: Workbench) -> dict[Any, Any]:
+    path = work.media.path(attachment.media)
+    kind = "image/png" if path.suffix == ".png" else "image/jpeg"
+    data = base64.b64encode(path.read_bytes()).decode("ascii")
+    return {"type": "image", "base64": data, "mime_type": kind}
+
+
+def slots(state: TurnState) -> list[Slot]:
+    """The picture slots of the draft."""
+    return [piece for piece in parse(state["draft"]) if isinstance(piece, Slot)]
+
+
+def illustrate(task: SlotTask, runtime: Context) -> Update:
+    """Make the picture of one slot. Never raises: one branch must not end the turn."""
+    slot = task["slot"]
+    result = illustrated(task, runtime.context, runtime.stream_writer)
+    if isinstance(result, Dropped):
+        runtime.stream_writer(PictureDropped(slot.number, result.reason))
+    else:
+        runtime.stream_writer(PictureReady(slot.number, result))
+    return {"made": [Made(slot, result)]}
+
+
+def check(state: TurnState, runtime: Context) -> Update:
+    """Keep the pictures that show what their slot asked for; repair once, else drop."""
+    made = sorted(state["made"], key=lambda m: m.slot.number)
+    kept = checked(made, state, runtime.context)
+    for before, after in zip(made, kept, strict=True):
+        if isinstance(after.result, Dropped) and not isinstance(before.result, Dropped):
+            runtime.stream_writer(PictureDropped(after.slot.number, after.result.reason))
+    return {"checked": kept}
+
+
+def compose(state: TurnState, runtime: Context) -> Update:
+    """Put texts and pictures together."""
+    answer = composed(state, runtime.context)
+    runtime.stream_writer(AnswerReady(answer))
+    return {"answer": answer}

@@ -1,0 +1,1 @@
+"""Small real programs, a sample handbook and question sets."""

@@ -1,0 +1,1 @@
+"""A library of passages that can be searched."""

@@ -1,0 +1,203 @@
+"""What pdfium knows of one page: its lines of text and what is drawn on it.
+
+Boxes are in points of the page as it is shown: /Rotate and CropBox applied, origin top left.
+Calls pdfium's C functions directly, a handful per line, because a page has thousands of letters
+and each call from Python costs a third of a microsecond. Knows no paragraphs and no figures.
+pdfium is not safe for threads: whoever calls this holds ``LOCK``.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from ctypes import c_double, c_ushort
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import pypdfium2.raw as pdfium
+
+from ..passage import Box
+from .pdf_graphics import Frame, Graphic, read_graphics
+
+__all__ = ["LOCK", "PageContent", "TextLine", "around", "read_page"]
+
+LOCK = threading.RLock()
+"""To be held around every use of pdfium."""
+
+_BOLD = 600
+_WIDE_GAP = 1.3  # times the line's height: the space between cells or columns, not words
+_LINE = re.compile("[^\r\n\ufffe\x02]+[\ufffe\x02]?")
+_HYPHENS = "\ufffe\x02"  # what pdfium gives for a hyphen that ends a line
+_CLEAN = str.maketrans(
+    {
+        "\xa0": " ",
+        "\xad": None,
+        "\0": None,
+        **dict(zip("ﬀﬁﬂﬃﬄﬅﬆ", ("ff", "fi", "fl", "ffi", "ffl", "st", "st"), strict=True)),
+    }
+)
+
+
+class TextLine(NamedTuple):
+    """A line of text.
+
+    Attributes:
+        text: its words, cells apart by two spaces.
+        box: where it stands.
+        size: its height in points from descender to ascender, about 1.2 times the font size.
+        bold: whether it begins and ends bold.
+        hyphenated: whether a hyphen at its end (not part of ``text``) splits a word.
+        upright: False for text that runs up or down the page.
+        cells: the pieces between wide gaps with their left and right edges, if more than one.
+    """
+
+    text: str
+    box: Box
+    size: float
+    bold: bool = False
+    hyphenated: bool = False
+    upright: bool = True
+    cells: tuple[tuple[str, float, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PageContent:
+    """A page's text and drawings.
+
+    Attributes:
+        number: 1-based.
+        width: in points, as shown.
+        height: in points, as shown.
+        lines: in the order of the page's content.
+        graphics: in the order they are painted.
+    """
+
+    number: int
+    width: float
+    height: float
+    lines: tuple[TextLine, ...]
+    graphics: tuple[Graphic, ...]
+
+
+def read_page(page: Any, number: int) -> PageContent:
+    """Read one page.
+
+    Args:
+        page: a ``pypdfium2.PdfPage``.
+        number: 1-based.
+    """
+    frame = Frame(*page.get_bbox(), pdfium.FPDFPage_GetRotation(page.raw))
+    textpage = pdfium.FPDFText_LoadPage(page.raw)
+    try:
+        lines = tuple(_Text(textpage, frame).lines()) if textpage else ()
+    finally:
+        if textpage:
+            pdfium.FPDFText_ClosePage(textpage)
+    width, height = page.get_size()
+    return PageContent(number, width, height, lines, tuple(read_graphics(page.raw, frame)))
+
+
+class _Text:
+    """The letters of one page, and the memory that pdfium writes its answers to."""
+
+    def __init__(self, textpage: Any, frame: Frame) -> None:
+        self._page = textpage
+        self._frame = frame
+        self._edges = c_double(), c_double(), c_double(), c_double()  # left, top, right, bottom
+        self._loose = pdfium.FS_RECTF()
+
+    def lines(self) -> Iterator[TextLine]:
+        for match in _LINE.finditer(self._letters()):
+            words = match[0]
+            hyphenated = words[-1] in _HYPHENS
+            words = words[:-1] if hyphenated else words
+            start = match.start() + len(words) - len(words.lstrip())
+            words = words.strip()
+            if words and (line := self._line(words, start, hyphenated)):
+                yield line
+
+    def _letters(self) -> str:
+        """One character per index of the page's character list."""
+        count = max(pdfium.FPDFText_CountChars(self._page), 0)
+        buffer = (c_ushort * (count + 1))()
+        written = pdfium.FPDFText_GetText(self._page, 0, count, buffer)
+        text = bytes(buffer)[: 2 * max(written - 1, 0)].decode("utf-16-le", errors="replace")
+        if len(text) == count:
+            return text
+        codes = (pdfium.FPDFText_GetUnicode(self._page, index) for index in range(count))
+        return "".join(
+            chr(code) if 0 < code < 0x110000 and not 0xD800 <= code < 0xE000 else " "
+            for code in codes
+        )
+
+    def _line(self, words: str, start: int, hyphenated: bool) -> TextLine | None:
+        pieces = self._pieces(start, len(words))
+        first = self._letter(start)
+        if not pieces or first is None:
+            return None
+        x0, y0, x1, y1 = around(pieces)
+        upright = len(words) < 3 or y1 - y0 < 1.5 * (x1 - x0)
+        if upright:  # the first letter's box spans descender to ascender, whatever the letters
+            y0, y1, size = first[1], first[3], first[3] - first[1]
+        else:
+            x0, x1, size = first[0], first[2], first[2] - first[0]
+        return TextLine(
+            words if words.isascii() else words.translate(_CLEAN),
+            (x0, y0, x1, y1),
+            size,
+            self._is_bold(start) and self._is_bold(start + len(words) - 1),
+            hyphenated,
+            upright,
+            self._cells(words, start, pieces, size) if upright and len(pieces) > 1 else (),
+        )
+
+    def _pieces(self, start: int, count: int) -> list[Box]:
+        """The tight boxes of the text objects that a line is made of."""
+        left, top, right, bottom = self._edges
+        found = []
+        for index in range(pdfium.FPDFText_CountRects(self._page, start, count)):
+            if pdfium.FPDFText_GetRect(self._page, index, left, top, right, bottom):
+                found.append(self._frame.box(left.value, bottom.value, right.value, top.value))
+        return found
+
+    def _letter(self, index: int) -> Box | None:
+        loose = self._loose
+        if not pdfium.FPDFText_GetLooseCharBox(self._page, index, loose):
+            return None
+        return self._frame.box(loose.left, loose.bottom, loose.right, loose.top)
+
+    def _is_bold(self, index: int) -> bool:
+        return bool(pdfium.FPDFText_GetFontWeight(self._page, index) >= _BOLD)
+
+    def _cells(
+        self, words: str, start: int, pieces: list[Box], size: float
+    ) -> tuple[tuple[str, float, float], ...]:
+        """Cut a line where it jumps over a wide gap, as between the cells of a table."""
+        pieces = sorted(pieces)
+        edges = [pieces[0][0]]
+        for piece, after in pairwise(pieces):
+            if after[0] - piece[2] > _WIDE_GAP * size:
+                edges.append(after[0])
+        if len(edges) == 1:
+            return ()
+        cuts = [0, *(self._first_at(words, start, edge) for edge in edges[1:]), len(words)]
+        texts = [words[a:b].strip().translate(_CLEAN) for a, b in pairwise(cuts)]
+        ends = [max(p[2] for p in pieces if p[0] < edge) for edge in (*edges[1:], float("inf"))]
+        return tuple(cell for cell in zip(texts, edges, ends, strict=True) if cell[0])
+
+    def _first_at(self, words: str, start: int, edge: float) -> int:
+        for gap in re.finditer(r"\s+(?=\S)", words):
+            letter = self._letter(start + gap.end())
+            if letter is not None and letter[0] > edge - 2:
+                return gap.end()
+        return len(words)
+
+
+def around(boxes: Sequence[Box]) -> Box:
+    """The smallest box that holds every box."""
+    if len(boxes) == 1:
+        return boxes[0]
+    x0s, y0s, x1s, y1s = zip(*boxes, strict=True)
+    return min(x0s), min(y0s), max(x1s), max(y1s)

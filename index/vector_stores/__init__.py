@@ -1,0 +1,1 @@
+"""Where the vectors live: one contract, one file per engine."""

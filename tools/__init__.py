@@ -1,0 +1,1 @@
+"""Models that work for the agent."""

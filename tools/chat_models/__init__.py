@@ -1,0 +1,1 @@
+"""Chat models that reason over passages and pictures."""
