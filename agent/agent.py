@@ -13,24 +13,25 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from langchain_core.language_models import BaseChatModel
 from PIL import Image
 
-from ..errors import LimnerError, ModelError, QuestionError
+from ..errors import LimnerError, ModelError, QuestionError, SourceError
 from ..index.library import Library
 from ..index.passage import Passage
 from ..tools.image_models.base import ImageModel
 from ..tools.media import MediaStore
 from ..tools.sentences import CachedEncoder
 from .answer import Answer
+from .checkpoints import Checkpoints
 from .composing import partial
 from .events import AnswerReady, Event, Failed, SourcesFound, StepFinished, TextDelta
 from .grading import CALIBRATIONS
 from .profiles import chat_model_of, profile_of
 from .sessions import Session, Sessions
-from .state import Attachment, fresh
+from .state import Attachment, TurnState, fresh
 from .workbench import Workbench
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class Agent:
         self.library = library
         self.profile = profile_of(profile)
         self.sessions = Sessions(library.folder)
+        self._checkpoints = Checkpoints(library.folder)
         self.session: Session | None = self.sessions.open(session) if session else None
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self._work = self._workbench(chat_model, image_model)
@@ -111,7 +113,9 @@ class Agent:
         self.close()
 
     def close(self) -> None:
-        """Delete what was kept aside for a library that cannot be written."""
+        """Close the files; delete what was kept aside for a library that cannot be written."""
+        self._checkpoints.close()
+        self.__dict__.pop("graph", None)
         if self._scratch is not None:
             self._scratch.cleanup()
             self._scratch = None
@@ -121,7 +125,19 @@ class Agent:
         """The compiled LangGraph state machine of a turn."""
         from .graph import build
 
-        return build()
+        return build(self._checkpoints.saver if self.session else None)
+
+    @property
+    def pending(self) -> str | None:
+        """The question of this session that was cut short by a kill or an error, if any."""
+        return self._checkpoints.pending(self._thread) if self.session else None
+
+    @property
+    def _thread(self) -> str:
+        """The name of the running turn; another one for every turn, so that each starts fresh."""
+        if self.session is None:
+            return uuid.uuid4().hex
+        return f"{self.session.name}/{len(self.session.turns)}"
 
     def ask(self, question: str, images: Sequence[Attachable] = ()) -> Answer:
         """Answer a question.
@@ -153,7 +169,8 @@ class Agent:
         """
         question = _checked(question)
         attachments = tuple(self._attached(image, n) for n, image in enumerate(images, 1))
-        return self._events(question, attachments)
+        history = self.session.history() if self.session else ()
+        return self._events(question, attachments, fresh(question, attachments, history))
 
     async def aask(self, question: str, images: Sequence[Attachable] = ()) -> Answer:
         """``ask`` without blocking the event loop."""
@@ -167,14 +184,31 @@ class Agent:
         while (event := await asyncio.to_thread(next, events, None)) is not None:
             yield event
 
-    def _events(self, question: str, attachments: tuple[Attachment, ...]) -> Iterator[Event]:
-        history = self.session.history() if self.session else ()
+    def resume(self) -> Iterator[Event]:
+        """Go on with the turn that was cut short, from its last finished step.
+
+        Raises:
+            QuestionError: there is none; see ``pending``.
+        """
+        question = self.pending
+        if question is None:
+            raise QuestionError("no turn was cut short in this session")
+        kept = self.graph.get_state(self._checkpoints.config(self._thread)).values
+        return self._events(question, tuple(kept["attachments"]), None, kept["answer"])
+
+    def _events(
+        self,
+        question: str,
+        attachments: tuple[Attachment, ...],
+        start: TurnState | None,
+        answer: Answer | None = None,
+    ) -> Iterator[Event]:
+        """Run a turn and acknowledge it; without ``start`` it goes on where it was."""
         passages: tuple[Passage, ...] = ()
         draft = ""
         timings: dict[str, float] = {}
-        answer: Answer | None = None
         try:
-            for event in self._run(question, attachments, history):
+            for event in self._run(start):
                 if isinstance(event, StepFinished):
                     timings[event.step] = timings.get(event.step, 0.0) + event.seconds
                 elif isinstance(event, TextDelta):
@@ -201,16 +235,26 @@ class Agent:
                 self._acknowledge(question, attachments, cut)
             yield Failed(ModelError("interrupted", "ask again"), cut, interrupted=True)
 
-    def _run(self, question: str, attachments: tuple[Attachment, ...], history: object) -> Iterator[Event]:
-        state = fresh(question, attachments, history)  # type: ignore[arg-type]
-        config = {"configurable": {"thread_id": uuid.uuid4().hex}}
-        return self.graph.stream(state, config, context=self._work, stream_mode="custom")  # type: ignore[arg-type]
+    def _run(self, start: TurnState | None) -> Iterator[Event]:
+        thread = self._thread
+        if start is not None and self.session:
+            self._checkpoints.forget(thread)
+        events: Iterator[Any] = self.graph.stream(
+            start,
+            self._checkpoints.config(thread),
+            context=self._work,
+            stream_mode="custom",
+            durability="sync" if self.session else None,
+        )
+        yield from events
 
     def _acknowledge(
         self, question: str, attachments: tuple[Attachment, ...], answer: Answer
     ) -> None:
         if self.session is not None:
+            thread = self._thread
             self.session.append(question, attachments, answer)
+            self._checkpoints.forget(thread)
 
     @property
     def folder(self) -> str:
@@ -243,8 +287,6 @@ def _checked(question: str) -> str:
 
 
 def _bytes(path: Path) -> bytes:
-    from ..errors import SourceError
-
     try:
         return path.read_bytes()
     except OSError as error:

@@ -1,4 +1,7 @@
-"""Citations ``[n]`` in an answer's text, and the passages they name. Knows no output format."""
+"""What stands beside an answer's words: citations, the passages they name, a notice.
+
+Knows no output format.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from collections.abc import Iterator
 from ..index.passage import Passage
 from .answer import Answer, Text
 
-__all__ = ["CITATION", "cited_passages", "split_citations"]
+__all__ = ["CITATION", "cited_passages", "notice", "split_citations"]
 
 CITATION = re.compile(r"\[([1-9][0-9]{0,3})\]")
 
@@ -39,3 +42,14 @@ def cited_passages(answer: Answer) -> tuple[tuple[int, Passage], ...]:
             pieces = split_citations(part.content, count)
             numbers.update(n for n in pieces if isinstance(n, int))
     return tuple((n, answer.passages[n - 1]) for n in sorted(numbers))
+
+
+def notice(answer: Answer) -> str:
+    """A few words for an answer that is less than one, else empty; its text says the rest."""
+    if answer.refused:
+        return "Declined by the safety policy"
+    if answer.abstained:
+        return "Not answered"
+    if answer.partial:
+        return "Incomplete: this answer was cut short"
+    return ""

@@ -99,7 +99,9 @@ def sync(
 
 @app.command()
 def rm(
-    paths: Annotated[list[str], typer.Argument(help="Files, folders, or names as `ls` gives them.")],
+    paths: Annotated[
+        list[str], typer.Argument(help="Files, folders, or names as `ls` gives them.")
+    ],
     library: LibraryOption = _HERE,
     embedding_model: ModelOption = "embedded",
     json: JsonOption = False,
@@ -362,7 +364,13 @@ def _progress() -> Iterator[Any]:
     if not screen.err.is_terminal:
         yield None
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     from .terminal import clean_line
 

@@ -1,15 +1,14 @@
-"""An answer out of a draft and its pictures, or out of the reason why there is none. Pure.
-"""
+"""An answer out of a draft and its pictures, or out of the reason why there is none. Pure."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from ..index.passage import Passage
 from .answer import Answer, Part, Picture, Text
 from .draft import cited, parse
-from .state import TurnState
+from .state import Dropped, TurnState
 from .workbench import Workbench
 
 __all__ = ["composed", "partial"]
@@ -44,7 +43,7 @@ def _numbered(state: TurnState) -> tuple[Passage, ...]:
     return (*state["passages"], *attached)
 
 
-def _parts(state: TurnState, made: dict[int, object]) -> Iterator[Part]:
+def _parts(state: TurnState, made: Mapping[int, Picture | Dropped]) -> Iterator[Part]:
     for piece in parse(state["draft"]):
         if isinstance(piece, str):
             text = _text(piece, len(state["passages"]), len(state["attachments"]))
@@ -55,7 +54,7 @@ def _parts(state: TurnState, made: dict[int, object]) -> Iterator[Part]:
         if isinstance(result, Picture):
             yield result
         elif result is not None:
-            yield Text(f"(No picture of “{piece.words}”: {getattr(result, 'reason', '')}.)")
+            yield Text(f"(No picture of “{piece.words}”: {result.reason}.)")
 
 
 def _text(content: str, passages: int, attachments: int) -> Text:

@@ -119,7 +119,9 @@ def _library(folder: Path, embedding_model: str) -> Iterator[Finding]:
         sessions = Sessions(folder)
         for summary in sessions.ls():
             sessions.open(summary.name)
-        yield Finding("ok", "library", f"{stats.files} files, {stats.passages} passages in {folder}")
+        yield Finding(
+            "ok", "library", f"{stats.files} files, {stats.passages} passages in {folder}"
+        )
 
 
 def _readable(library: Library, image: str) -> bool:

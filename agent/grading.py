@@ -45,7 +45,7 @@ class Calibration:
 
 CALIBRATIONS = {
     "all-MiniLM-L6-v2": Calibration(
-        "all-MiniLM-L6-v2", sentence=5.5, passage=4.5, words=4.5, bias=-6.0, threshold=0.4
+        "all-MiniLM-L6-v2", sentence=5.5, passage=4.5, words=2.0, bias=-5.0, threshold=0.48
     )
 }
 """By embedding model name. A model that is not here has no threshold: nothing is held back."""

@@ -21,6 +21,17 @@ __all__ = ["build"]
 
 Graph = CompiledStateGraph[TurnState, Workbench, TurnState, TurnState]
 
+_STEPS: tuple[Callable[..., dict[str, Any]], ...] = (
+    steps.guard,
+    steps.look,
+    steps.retrieve,
+    steps.grade,
+    steps.reason,
+    steps.illustrate,
+    steps.check,
+    steps.compose,
+)
+
 
 def build(checkpointer: BaseCheckpointSaver[Any] | None = None) -> Graph:
     """The compiled turn.
@@ -32,9 +43,7 @@ def build(checkpointer: BaseCheckpointSaver[Any] | None = None) -> Graph:
         A graph over `TurnState` whose context is a `Workbench`.
     """
     graph = StateGraph(TurnState, context_schema=Workbench)
-    for step in (steps.guard, steps.look, steps.retrieve, steps.grade, steps.reason):
-        graph.add_node(step.__name__, _timed(step))
-    for step in (steps.illustrate, steps.check, steps.compose):
+    for step in _STEPS:
         graph.add_node(step.__name__, _timed(step))
     graph.add_edge(START, "guard")
     graph.add_conditional_edges("guard", _after_guard, ["look", "compose"])

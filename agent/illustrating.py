@@ -1,5 +1,4 @@
-"""Pictures for slots, and whether they show what was asked for. Knows slots, passages, pictures.
-"""
+"""Pictures for slots, and whether they show what was asked for. Knows slots, passages, pictures."""
 
 from __future__ import annotations
 
@@ -14,6 +13,7 @@ from ..tools.grounding import MATCH, best_line, similarity
 from ..tools.image_models.base import ImageRequest
 from ..tools.ocr import Line
 from ..tools.safety import refusal
+from ..tools.sentences import stems
 from .answer import Generated, Marked, Picture, Retrieved
 from .draft import Slot
 from .events import PictureStarted, PictureStep
@@ -25,6 +25,7 @@ __all__ = ["checked", "illustrated"]
 Result = Picture | Dropped
 
 _ALIKE = 0.45
+_SHARED = 0.6
 
 
 def illustrated(task: SlotTask, work: Workbench, tell: Callable[[Any], None]) -> Result:
@@ -56,9 +57,7 @@ def _target(
     return passages[number - 1] if number <= len(passages) else None
 
 
-def _lines(
-    target: Passage, attachments: Sequence[Attachment], work: Workbench
-) -> tuple[Line, ...]:
+def _lines(target: Passage, attachments: Sequence[Attachment], work: Workbench) -> tuple[Line, ...]:
     """What was read off a picture, be it attached or from the library."""
     attached = next((a.lines for a in attachments if a.media == target.image), None)
     return attached or work.library.lines(target.image or "")
@@ -154,11 +153,13 @@ def _shown_fault(slot: Slot, passage: Passage, work: Workbench) -> str | None:
     spoken = [text for text in (passage.text, passage.context) if text.strip()]
     if any(similarity(slot.words, line) >= MATCH for text in spoken for line in text.split("\n")):
         return None
-    if work.calibration is None or not spoken:
-        return None if spoken else "nothing tells what the picture shows"
-    scores = work.encoder.encode_query([slot.words]) @ work.encoder.encode_document(spoken).T
-    if float(scores.max()) >= _ALIKE:
+    wanted = set(stems(slot.words))
+    if wanted and len(wanted & set(stems(" ".join(spoken)))) >= _SHARED * len(wanted):
         return None
+    if spoken and work.calibration is not None:
+        scores = work.encoder.encode_query([slot.words]) @ work.encoder.encode_document(spoken).T
+        if float(scores.max()) >= _ALIKE:
+            return None
     return f"the picture of {passage.place} does not show “{slot.words}”"
 
 

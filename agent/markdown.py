@@ -120,7 +120,7 @@ def _show_citation(
     return f'<a class="cite" href="#{target}" aria-label="source {number}">{number}</a>'
 
 
-# Writing Markdown: one small function per kind of node; whoever is not named passes its
+# Writing Markdown: one small function per kind of node; a kind that is not named passes its
 # children on.
 
 
@@ -250,5 +250,5 @@ def _escape_inline(text: str) -> str:
 
 
 def _line_starts(text: str) -> str:
-    text = re.sub(r"^([ \t]*)([#>+=-])", r"\1\\\2", text, flags=re.MULTILINE)
+    text = re.sub(r"^([ \t]*)([#>+=-]|:(?=-))", r"\1\\\2", text, flags=re.MULTILINE)
     return re.sub(r"^([ \t]*[0-9]{1,9})([.)])", r"\1\\\2", text, flags=re.MULTILINE)

@@ -1,43 +1,33 @@
-"""An Answer as Markdown, as one HTML page, as JSON. Knows no model and no library.
+"""An Answer as files: Markdown with its pictures beside it, one HTML page, or JSON.
 
-Everything in an answer is untrusted: words come from documents, screenshots and models, names
-from the file system. Text passes through `markdown` (a safe subset, nothing active), everything
-else through autoescaping. A page has no script and refers to nothing outside itself.
+Knows no model and no library. Words and names are untrusted; what is written of them does
+nothing wherever it is opened.
 """
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 import os
 import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from functools import cache
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 from urllib.parse import quote
 
-from ..errors import LibraryDamaged, UserError
+from ..errors import UserError
 from ..index.passage import Passage
-from ..tools.media import MediaStore
 from . import markdown
-from .answer import Answer, Generated, Marked, Origin, Picture, Text
-from .citations import cited_passages
-from .plain_text import HIDDEN, clean, clean_line
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
-    from markupsafe import Markup
-    from PIL.Image import Image
+from .answer import Answer, Picture, Text
+from .citations import cited_passages, notice
+from .page import Turn, fragment, load_picture, to_html
+from .plain_text import HIDDEN
 
 __all__ = [
     "Turn",
     "fragment",
-    "notice",
     "passage_dict",
     "save",
     "save_page",
@@ -46,11 +36,6 @@ __all__ = [
     "to_json_dict",
     "to_markdown",
 ]
-
-Turn = tuple[str, Answer]
-"""A question, which may be empty, and its answer."""
-
-_MAX_WIDTH = 1600  # pixels of an inlined picture; twice a page's measure, for dense screens
 
 
 def save(answer: Answer, path: Path, question: str = "") -> Path:
@@ -87,17 +72,6 @@ def save_page(turns: Sequence[Turn], path: Path, title: str = "") -> Path:
         )
     _write(writer(turns, path, title))
     return path
-
-
-def notice(answer: Answer) -> str:
-    """A few words for an answer that is less than one, else empty; its text says the rest."""
-    if answer.refused:
-        return "Declined by the safety policy"
-    if answer.abstained:
-        return "Not answered"
-    if answer.partial:
-        return "Incomplete: this answer was cut short."
-    return ""
 
 
 # JSON
@@ -185,149 +159,13 @@ def _markdown_files(turns: Sequence[Turn], path: Path, title: str) -> dict[Path,
     for question, answer in turns:
         links: dict[str, str] = {}
         for media in {picture.media: None for picture in answer.pictures}:
-            if found := _picture(media, answer.folder):
+            if found := load_picture(media, answer.folder):
                 target = folder / f"{media[:16]}{Path(media).suffix}"
                 files[target] = found[1]
                 links[media] = f"{folder.name}/{target.name}"
         heading = f"{'##' if title else '#'} {markdown.escape(question)}\n\n" if question else ""
         blocks.append(heading + to_markdown(answer, links))
     return {**files, path: _encode("\n".join(blocks))}
-
-
-# HTML
-
-
-@dataclass(frozen=True, slots=True)
-class _Words:
-    """A text part, ready for a template."""
-
-    html: Markup
-
-
-@dataclass(frozen=True, slots=True)
-class _Figure:
-    """A picture part, ready for a template; without ``url`` where its file is gone."""
-
-    url: str
-    size: tuple[int, int]
-    alt: str
-    caption: str
-    kind: Literal["found", "marked", "generated"]
-    badge: str
-    place: str
-    details: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """A cited passage, ready for a template."""
-
-    anchor: str
-    number: int
-    place: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Section:
-    """A question with its answer, ready for a template."""
-
-    question: str
-    notice: str
-    blocks: tuple[_Words | _Figure, ...]
-    sources: tuple[_Source, ...]
-
-
-def to_html(answers: Sequence[Turn], title: str) -> str:
-    """One page with everything inside: no script, no reference to anything elsewhere.
-
-    Args:
-        answers: each question, which may be empty, with its answer.
-        title: of the page; stands above the questions where there are several.
-    """
-    sections = [_section(turn, f"s{n}") for n, turn in enumerate(answers, 1)]
-    page = _templates().get_template("answer.html.jinja")
-    return page.render(title=clean_line(title), sections=sections)
-
-
-def fragment(answer: Answer) -> str:
-    """An answer as a piece of HTML for a notebook's cell, styles and pictures inside."""
-    return _templates().get_template("fragment.html.jinja").render(section=_section(("", answer)))
-
-
-def _section(turn: Turn, anchor: str = "") -> _Section:
-    question, answer = turn
-    return _Section(
-        question=clean_line(question),
-        notice=notice(answer),
-        blocks=tuple(_block(part, answer, anchor) for part in answer.parts),
-        sources=tuple(
-            _Source(f"{anchor}-{n}", n, clean_line(passage.place), clean(passage.text).strip())
-            for n, passage in cited_passages(answer)
-        ),
-    )
-
-
-def _block(part: Text | Picture, answer: Answer, anchor: str) -> _Words | _Figure:
-    from markupsafe import Markup
-
-    if isinstance(part, Text):
-        return _Words(Markup(markdown.to_html(part.content, len(answer.passages), anchor)))
-    url, size = _data_url(part.media, answer.folder)
-    kind, badge, place, details = _origin(part.origin)
-    alt, caption = clean_line(part.alt), clean_line(part.caption)
-    return _Figure(url, size, alt, caption, kind, badge, clean_line(place), details)
-
-
-def _origin(
-    origin: Origin,
-) -> tuple[Literal["found", "marked", "generated"], str, str, tuple[tuple[str, str], ...]]:
-    if isinstance(origin, Generated):
-        return "generated", "generated", origin.model, _recipe(origin)
-    if isinstance(origin, Marked):
-        return "marked", "marked copy", origin.passage.place, ()
-    return "found", "from your files", origin.passage.place, ()
-
-
-def _recipe(origin: Generated) -> tuple[tuple[str, str], ...]:
-    width, height = origin.size
-    rows = {
-        "Prompt": origin.prompt,
-        "Without": origin.negative_prompt,
-        "Model": f"{origin.model} {origin.revision}",
-        "Seed": str(origin.seed),
-        "Steps": f"{origin.steps}, {origin.scheduler}",
-        "Guidance": f"{origin.guidance:g}",
-        "Size": f"{width} × {height}",
-    }
-    return tuple((name, clean_line(value)) for name, value in rows.items() if value)
-
-
-def _data_url(media: str, folder: str) -> tuple[str, tuple[int, int]]:
-    found = _picture(media, folder)
-    if found is None:
-        return "", (0, 0)
-    image, data = found
-    kind = "jpeg" if media.endswith(".jpg") else "png"
-    if image.width > _MAX_WIDTH:
-        image = image.resize((_MAX_WIDTH, round(image.height * _MAX_WIDTH / image.width) or 1))
-        buffer = io.BytesIO()
-        image.save(buffer, kind, quality=88)
-        data = buffer.getvalue()
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}", image.size
-
-
-@cache
-def _templates() -> Environment:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    return Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
 
 
 # Files
@@ -348,14 +186,6 @@ _WRITERS: Mapping[str, Callable[[Sequence[Turn], Path, str], dict[Path, bytes]]]
     ".html": _html_files,
     ".json": _json_files,
 }
-
-
-def _picture(media: str, folder: str) -> tuple[Image, bytes] | None:
-    store = MediaStore(Path(folder))
-    try:
-        return store.open(media), store.path(media).read_bytes()
-    except LibraryDamaged:  # an answer without one of its pictures is still worth keeping
-        return None
 
 
 def _encode(text: str) -> bytes:

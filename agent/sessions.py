@@ -121,7 +121,8 @@ class Sessions:
         try:
             with self._connected() as db:
                 db.execute(
-                    "INSERT INTO turns VALUES (?, ?, ?, ?, ?)", (session, n, turn.at, body, checksum)
+                    "INSERT INTO turns VALUES (?, ?, ?, ?, ?)",
+                    (session, n, turn.at, body, checksum),
                 )
         except sqlite3.IntegrityError:
             raise UserError(

@@ -35,7 +35,17 @@ from .state import Attachment, Dropped, Made, SlotTask, TurnState
 from .wording import reworded, wordings
 from .workbench import Workbench
 
-__all__ = ["check", "compose", "grade", "guard", "illustrate", "look", "reason", "retrieve", "slots"]
+__all__ = [
+    "check",
+    "compose",
+    "grade",
+    "guard",
+    "illustrate",
+    "look",
+    "reason",
+    "retrieve",
+    "slots",
+]
 
 Update = dict[str, Any]
 Context = Runtime[Workbench]

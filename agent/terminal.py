@@ -22,9 +22,8 @@ from ..index.passage import Passage
 from ..tools.media import MediaStore
 from . import terminal_pictures
 from .answer import Answer, Picture, Text
-from .citations import cited_passages, split_citations
+from .citations import cited_passages, notice, split_citations
 from .plain_text import clean, clean_line
-from .render import notice
 
 __all__ = ["Screen", "clean", "clean_line"]
 

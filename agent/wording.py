@@ -22,7 +22,7 @@ _SCREEN_WORDS = 60
 
 
 def is_follow_up(question: str) -> bool:
-    """Whether a question leans on the one before it: "and on Windows?", "how long does it take?"."""
+    """Whether a question leans on the one before it: "and on Windows?", "how long is it?"."""
     if _OPENING.match(question):
         return True
     content = len(set(words(question)))
@@ -44,10 +44,13 @@ def wordings(
         words of each attached screenshot.
     """
     joined = question
-    if history and not attachments and is_follow_up(question):
+    leans = _OPENING.match(question) if attachments else is_follow_up(question)
+    if history and leans:
         joined = f"{history[-1].question} {question}"
-    screens = [" ".join(" ".join(line.text for line in a.lines).split()[:_SCREEN_WORDS])
-               for a in attachments]
+    screens = [
+        " ".join(" ".join(line.text for line in a.lines).split()[:_SCREEN_WORDS])
+        for a in attachments
+    ]
     return (joined, *(f"{question} {screen}" for screen in screens if screen))
 
 

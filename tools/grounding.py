@@ -11,7 +11,7 @@ from .ocr import Line
 __all__ = ["MATCH", "best_line", "overlap", "similarity"]
 
 MATCH = 0.72
-"""Least similarity of a line to the words it is taken for; OCR misreads a letter in ten at worst."""
+"""Least similarity of a line to the words it is taken for; OCR may misread a letter in ten."""
 
 Box = tuple[float, float, float, float]
 

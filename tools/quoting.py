@@ -18,7 +18,7 @@ import numpy as np
 
 from .sentences import STOP_WORDS, Encoder, Vectors, split_rows, split_sentences, stems
 
-__all__ = ["MINILM", "Features", "Quote", "Weights", "quotable", "weigh"]
+__all__ = ["MINILM", "Features", "Quote", "Weights", "asks_to_see", "quotable", "troubles", "weigh"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,9 @@ class Weights:
 MINILM = Weights(cosine=5.0, words=7.4, kind=1.8, whole=4.2, before=3.1)
 """Fitted with all-MiniLM-L6-v2; the scale is that of a softmax over the candidates."""
 
+_LEAD_IN = 1.0
+"""Taken off a sentence that ends in a colon: it introduces an answer and is none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Features:
@@ -45,8 +48,8 @@ class Features:
         words: share of the question's content words in the sentence, 0 to 1, weighted by rarity.
         kind: 1 where the sentence holds what the question's kind asks for, else 0.
         whole: cosine of the question and the mean of the text's sentences.
-        before: share of the question's words that the sentence lacks and the sentence before, or
-            what stands above the text, holds.
+        before: share of the question's words that the sentence lacks and that stand in the
+            sentence before, in a line ending in a colon further up, or above the text.
     """
 
     cosine: float
@@ -153,15 +156,18 @@ class _Judge:
         mean = vectors.mean(axis=0)
         whole = float((self.forms @ mean).max() / max(float(np.linalg.norm(mean)), 1e-9))
         covered = self._share(above.union(*found))
-        before = above
+        before, lead = above, above
         for position, sentence in enumerate(text):
             own = self._share(found[position])
             more = self._share(found[position] | before) - own
             kind = float(self.kind.answered_by(sentence))
             features = Features(float(cosines[position]), own, kind, whole, more)
             score = float(np.dot(astuple(features), astuple(self.weights)))
+            score -= _LEAD_IN * sentence.endswith(":")
             yield Quote(sentence, source, position, features, covered, score)
-            before = above | found[position]
+            if sentence.endswith(":"):
+                lead = lead | found[position]
+            before = lead | found[position]
 
     def _share(self, found: set[str]) -> float:
         total = sum(self.words.values())
@@ -188,6 +194,8 @@ _COUNTS = (
     "sixteen|seventeen|eighteen|nineteen|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|"
     "hundred|thousand|million|billion|dozen|half|quarter|third|twice|once|several|double"
 )
+_TIMES = "century|centurie|decade|noon|midnight|morning|afternoon|evening|until|daily|weekly"
+_UNITS = "degrees|euros|dollars|pounds|people|mm|cm|km|m|kg|g|rpm|dB"
 _MEASURE = "many|much|long|old|far|fast|often|large|big|tall|high|deep|wide|heavy|late|early"
 _PLACE = "city|country|state|place|town|area|region|location|building|room|street|river|county"
 _AUXILIARY = "is|are|was|were|do|does|did|will|can|could|should|must|may|has|have|had"
@@ -202,8 +210,9 @@ _KINDS = (  # the first that fits counts: how it is asked, what answers it, what
     ),
     (
         rf"\bwhen (?:{_AUXILIARY})\b|\b(?:what|which) (?:year|date|day|month|century|decade|time)",
-        rf"\b(?:1\d{{3}}|20\d\d)s?\b|\b\d+(?:st|nd|rd|th)\b|\b\d+(?::\d\d| ?[ap]\.?m)\b"
-        rf"|(?i:\b(?:{_MONTHS}|{_DAYS})s?\b|\bcentur(?:y|ies)\b|\bdecades?\b|\bnoon\b)",
+        rf"\b(?:1\d{{3}}|20\d\d)s?\b(?! ?(?:{_UNITS})\b)"
+        r"|\b\d+(?:st|nd|rd|th)\b|\b\d+(?::\d\d| ?[ap]\.?m)\b"
+        rf"|(?i:\b(?:{_MONTHS}|{_DAYS}|{_TIMES})s?\b)",
         _NOTHING,
     ),
     (r"\bwho(?:m|se)?\b", r"\b[A-Z][\w’'-]*", STOP_WORDS),
@@ -234,3 +243,31 @@ class _Kind:
         if self._answer is None:
             return False
         return any(m.group().lower() not in self._known for m in self._answer.finditer(sentence))
+
+
+_SEE = re.compile(
+    r"\b(?:picture|photo|image|figure|diagram|chart|graph|plot|map|plan|drawing|sketch"
+    r"|illustration)s?\b|\blooks? like\b|\bshow (?:me|us|the|a|an|where|which|how)\b",
+    re.IGNORECASE,
+)
+_TROUBLE = re.compile(
+    r"\b(?:error|fail|cannot|can't|could not|unable|denied|refused|invalid|warning|locked|held"
+    r"|taken|expired|missing|did not|not (?:found|connected|available|supported|responding))"
+    r"|\b(?=\w*-?\d)[A-Z]{1,4}-?\d{2,}\b|\b0x[0-9a-f]+\b",
+    re.IGNORECASE,
+)
+
+
+def asks_to_see(question: str) -> bool:
+    """Whether a question asks for a picture."""
+    return _SEE.search(question) is not None
+
+
+def troubles(rows: Sequence[str]) -> list[str]:
+    """The rows of a screen that report that something is wrong, or carry a code.
+
+    Example:
+        >>> troubles(["New booking", "BK-409: the cutter is taken", "Cancel"])
+        ['BK-409: the cutter is taken']
+    """
+    return [row for row in rows if _TROUBLE.search(row)]

@@ -215,11 +215,11 @@ def _with_captions(found: list[_Found]) -> Iterator[Block]:
     captions: dict[int, str] = {}
     for place, entry in enumerate(found):
         for near in (place + 1, place - 1):
-            if entry.block.kind == "figure" and near not in used and 0 <= near < len(found):
-                if found[near].caption:
-                    used.add(near)
-                    captions[place] = found[near].block.text
-                    break
+            free = 0 <= near < len(found) and near not in used and found[near].caption
+            if entry.block.kind == "figure" and free:
+                used.add(near)
+                captions[place] = found[near].block.text
+                break
     for place, entry in enumerate(found):
         if place not in used:
             yield replace(entry.block, text=captions.get(place, entry.block.text))

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from PIL import Image
 
 from ...tools.media import MediaStore, decode_image
 from ...tools.ocr import read_lines, row_lines
-from ..passage import Box
 from .base import Block
 
-__all__ = ["around", "keep_picture", "load_image"]
+__all__ = ["keep_picture", "load_image"]
 
 
 def load_image(path: Path, media: MediaStore) -> Iterator[Block]:
@@ -40,9 +39,3 @@ def keep_picture(data: bytes, name: str, media: MediaStore) -> tuple[Image.Image
     """
     image = decode_image(data, name)
     return image, media.put(image, "jpg" if data[:3] == b"\xff\xd8\xff" else "png")
-
-
-def around(lines: Sequence[Line]) -> Box:
-    """The smallest box that holds every line."""
-    x0s, y0s, x1s, y1s = zip(*(line.box for line in lines), strict=True)
-    return min(x0s), min(y0s), max(x1s), max(y1s)

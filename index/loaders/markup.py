@@ -35,10 +35,13 @@ _SILENT = (
 )
 _HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 _BLOCKS = frozenset(
-    (*_HEADINGS, "p", "li", "dt", "dd", "pre", "row", "div", "section", "article", "main", "body")
-    + ("header", "footer", "aside", "address", "blockquote", "figure", "figcaption", "details")
-    + ("summary", "table", "caption", "tr", "td", "th", "ul", "ol", "dl", "form", "fieldset")
-    + ("legend", "hr", "html", "[document]", "center", "tbody", "thead", "tfoot", "hgroup", "menu")
+    (
+        *(*_HEADINGS, "p", "li", "dt", "dd", "pre", "row", "ul", "ol", "dl", "menu", "hr"),
+        *("div", "section", "article", "main", "header", "footer", "aside", "address"),
+        *("blockquote", "figure", "figcaption", "details", "summary", "hgroup", "center"),
+        *("table", "caption", "thead", "tbody", "tfoot", "tr", "td", "th"),
+        *("form", "fieldset", "legend", "body", "html", "[document]"),
+    )
 )
 _UNSEEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(?:.*\n)*?(?:---|\.\.\.)[ \t]*(?:\n|\Z)")

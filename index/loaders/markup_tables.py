@@ -59,10 +59,12 @@ def _line(names: list[str], row: Tag, cells: list[str]) -> str:
 def _is_header(row: Tag) -> bool:
     cells = row.find_all(["th", "td"], recursive=False)
     within_head = row.parent is not None and row.parent.name == "thead"
-    return within_head or all(
-        cell.name == "th" or (bold := cell.find(["b", "strong"])) and bold.text == cell.text.strip()
-        for cell in cells
-    )
+    return within_head or all(cell.name == "th" or _is_bold(cell) for cell in cells)
+
+
+def _is_bold(cell: Tag) -> bool:
+    bold = cell.find(["b", "strong"])
+    return bold is not None and bold.get_text(strip=True) == cell.get_text(strip=True)
 
 
 def _grid(table: Tag) -> list[tuple[Tag, list[str]]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol, TypeVar
@@ -21,6 +21,8 @@ __all__ = ["Paragraph", "body_size", "in_reading_order", "joined", "paragraphs"]
 _SAME_SIZE = 1.08
 _USUAL_LEADING = 1.05  # line to line, in heights of a line
 _LOOSE = 1.22  # a gap this many times the usual leading ends a paragraph
+_MOST = 300  # things on a page, beyond which no columns are looked for
+_MARK = re.compile(r"\W|\(?\w{1,3}[.)]")
 _ENDS = re.compile(r"[.!?:;…]['\"”’)\]]?$")
 
 
@@ -67,7 +69,7 @@ def joined(lines: Sequence[TextLine]) -> str:
     return "".join(parts).strip()
 
 
-def body_size(pages: Iterator[Sequence[TextLine]]) -> float:
+def body_size(pages: Iterable[Sequence[TextLine]]) -> float:
     """The height of most of the text, to half a point; 0 without any."""
     letters: Counter[float] = Counter()
     for lines in pages:
@@ -77,7 +79,12 @@ def body_size(pages: Iterator[Sequence[TextLine]]) -> float:
 
 
 def paragraphs(lines: Sequence[TextLine]) -> list[Paragraph]:
-    """Group lines that follow one another in the page's content."""
+    """Group lines that follow one another in the page's content.
+
+    A line with cells, as in a table, stays by itself.
+    """
+    if any(line.cells for line in lines):
+        lines = list(_columns_apart(lines))
     if not lines:
         return []
     leading = _leading(lines)
@@ -88,6 +95,33 @@ def paragraphs(lines: Sequence[TextLine]) -> list[Paragraph]:
         else:
             groups.append([after])
     return [Paragraph(tuple(group), around([line.box for line in group])) for group in groups]
+
+
+def _columns_apart(lines: Sequence[TextLine]) -> Iterator[TextLine]:
+    """Undo lines that pdfium took across two columns, and bullets that it took for cells."""
+    width = max(line.box[2] for line in lines) - min(line.box[0] for line in lines)
+    waiting: list[TextLine] = []  # right halves, until the left column ends
+    for line in lines:
+        cells = line.cells[1:] if line.cells and _MARK.fullmatch(line.cells[0][0]) else line.cells
+        halves = [_part(line, cell) for cell in cells]
+        if len(halves) == 2 and all(h.box[2] - h.box[0] > 0.3 * width for h in halves):
+            yield halves[0]
+            waiting.append(halves[1])
+            continue
+        yield from waiting
+        waiting = []
+        spaced = "  ".join(cell[0] for cell in line.cells)
+        one = len(cells) < 2
+        yield line._replace(cells=()) if one else line._replace(cells=cells, text=spaced)
+    yield from waiting
+
+
+def _part(line: TextLine, cell: tuple[str, float, float]) -> TextLine:
+    text, x0, x1 = cell
+    hyphenated = line.hyphenated and cell is line.cells[-1]
+    return line._replace(
+        text=text, box=(x0, line.box[1], x1, line.box[3]), cells=(), hyphenated=hyphenated
+    )
 
 
 def _leading(lines: Sequence[TextLine]) -> float:
@@ -152,7 +186,7 @@ def in_reading_order(things: Sequence[P]) -> list[P]:
     """
     if all(after.box[1] >= before.box[1] - 1 for before, after in pairwise(things)):
         return list(things)
-    gutter = _gutter(things)
+    gutter = _gutter(things) if len(things) <= _MOST else None
     if gutter is None:
         return sorted(things, key=lambda thing: (thing.box[1], thing.box[0]))
     ordered: list[P] = []
@@ -177,7 +211,7 @@ def _gutter(things: Sequence[Placed]) -> float | None:
         right = [t.box for t in things if t.box[0] >= edge]
         beside = min(_height(left), _height(right))
         crossing = _height([t.box for t in things if t.box[0] < edge < t.box[2]])
-        if _overlap(left, right) and beside - crossing > least:
+        if beside - crossing > least and _overlap(left, right):
             best, least = edge, beside - crossing
     return best
 

@@ -1,6 +1,6 @@
 """What pdfium knows of one page: its lines of text and what is drawn on it.
 
-Boxes are in points of the page as it is shown: /Rotate and CropBox applied, origin top left.
+Boxes are in points, origin top left, /Rotate and CropBox applied.
 Calls pdfium's C functions directly, a handful per line, because a page has thousands of letters
 and each call from Python costs a third of a microsecond. Knows no paragraphs and no figures.
 pdfium is not safe for threads: whoever calls this holds ``LOCK``.
@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import re
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from ctypes import c_double, c_ushort
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
+from math import pi
 from typing import Any, NamedTuple
 
 import pypdfium2.raw as pdfium
@@ -68,10 +70,12 @@ class PageContent:
 
     Attributes:
         number: 1-based.
-        width: in points, as shown.
-        height: in points, as shown.
+        width: in points, as read.
+        height: in points, as read.
         lines: in the order of the page's content.
         graphics: in the order they are painted.
+        turns: quarter turns clockwise from the page as shown to the page as read; not 0 where most
+            of its text runs up or down, such as a wide table set sideways.
     """
 
     number: int
@@ -79,24 +83,55 @@ class PageContent:
     height: float
     lines: tuple[TextLine, ...]
     graphics: tuple[Graphic, ...]
+    turns: int = 0
+
+    @property
+    def whole(self) -> Box:
+        """The box of the page itself."""
+        return 0.0, 0.0, self.width, self.height
+
+    def shown(self, box: Box) -> Box:
+        """Where a box of the page as read stands on the page as shown."""
+        x0, y0, x1, y1 = box
+        if self.turns == 1:
+            return y0, self.width - x1, y1, self.width - x0
+        if self.turns == 2:
+            return self.width - x1, self.height - y1, self.width - x0, self.height - y0
+        if self.turns == 3:
+            return self.height - y1, x0, self.height - y0, x1
+        return box
 
 
 def read_page(page: Any, number: int) -> PageContent:
-    """Read one page.
+    """Read one page, turned so that most of its text is upright.
 
     Args:
         page: a ``pypdfium2.PdfPage``.
         number: 1-based.
     """
-    frame = Frame(*page.get_bbox(), pdfium.FPDFPage_GetRotation(page.raw))
+    left, bottom, right, top = page.get_bbox()
+    frame = Frame(left, bottom, right, top, pdfium.FPDFPage_GetRotation(page.raw))
+    width, height = page.get_size()
+    turns = 0
     textpage = pdfium.FPDFText_LoadPage(page.raw)
     try:
         lines = tuple(_Text(textpage, frame).lines()) if textpage else ()
+        if _letters(lines, upright=False) > _letters(lines, upright=True):
+            turns = _Text(textpage, frame).turns_to_upright()
+            frame = replace(frame, turns=(frame.turns + turns) % 4)
+            found = _Text(textpage, frame).lines()  # pdfium gives some such pages last line first
+            lines = tuple(sorted(found, key=lambda line: (line.box[1], line.box[0])))
     finally:
         if textpage:
             pdfium.FPDFText_ClosePage(textpage)
-    width, height = page.get_size()
-    return PageContent(number, width, height, lines, tuple(read_graphics(page.raw, frame)))
+    if turns % 2:
+        width, height = height, width
+    graphics = tuple(read_graphics(page.raw, frame))
+    return PageContent(number, width, height, lines, graphics, turns)
+
+
+def _letters(lines: Sequence[TextLine], upright: bool) -> int:
+    return sum(len(line.text) for line in lines if line.upright == upright)
 
 
 class _Text:
@@ -118,6 +153,14 @@ class _Text:
             if words and (line := self._line(words, start, hyphenated)):
                 yield line
 
+    def turns_to_upright(self) -> int:
+        """The quarter turns clockwise after which most letters of the page stand upright."""
+        found: Counter[int] = Counter()
+        for index in range(0, pdfium.FPDFText_CountChars(self._page), 7):
+            angle = pdfium.FPDFText_GetCharAngle(self._page, index)
+            found[round(angle / (pi / 2))] += 1  # clockwise, in the page's own coordinates
+        return (-found.most_common(1)[0][0] - self._frame.turns) % 4
+
     def _letters(self) -> str:
         """One character per index of the page's character list."""
         count = max(pdfium.FPDFText_CountChars(self._page), 0)
@@ -134,15 +177,15 @@ class _Text:
 
     def _line(self, words: str, start: int, hyphenated: bool) -> TextLine | None:
         pieces = self._pieces(start, len(words))
-        first = self._letter(start)
-        if not pieces or first is None:
+        letter = self._letter(start + _telling(words))
+        if not pieces or letter is None:
             return None
         x0, y0, x1, y1 = around(pieces)
         upright = len(words) < 3 or y1 - y0 < 1.5 * (x1 - x0)
-        if upright:  # the first letter's box spans descender to ascender, whatever the letters
-            y0, y1, size = first[1], first[3], first[3] - first[1]
+        if upright:  # a letter's loose box spans descender to ascender, whatever the letter
+            y0, y1, size = letter[1], letter[3], letter[3] - letter[1]
         else:
-            x0, x1, size = first[0], first[2], first[2] - first[0]
+            x0, x1, size = letter[0], letter[2], letter[2] - letter[0]
         return TextLine(
             words if words.isascii() else words.translate(_CLEAN),
             (x0, y0, x1, y1),
@@ -193,6 +236,12 @@ class _Text:
             if letter is not None and letter[0] > edge - 2:
                 return gap.end()
         return len(words)
+
+
+def _telling(words: str) -> int:
+    """The place of a letter that has the line's size: not a bullet's or a footnote's mark."""
+    gap = words.find(" ", 0, 5)
+    return gap + 1 if gap > 0 else 0
 
 
 def around(boxes: Sequence[Box]) -> Box:

@@ -17,7 +17,16 @@ from ...errors import SourceError
 from ...tools.media import MediaStore
 from .base import Block
 
-__all__ = ["BULLET", "MAX_BYTES", "item_text", "load_csv", "load_json", "load_text", "read_text", "row_text"]
+__all__ = [
+    "BULLET",
+    "MAX_BYTES",
+    "item_text",
+    "load_csv",
+    "load_json",
+    "load_text",
+    "read_text",
+    "row_text",
+]
 
 MAX_BYTES = 100_000_000
 """Text files above this are refused."""
@@ -35,7 +44,9 @@ _GUESSES = (
     *("cp1250", "cp1251", "koi8_r", "cp1252", "cp1253", "cp1254", "cp1255", "cp1256"),
     *("cp932", "euc_jp", "gb18030", "big5", "cp949"),
 )
-_WESTERN = frozenset("àâäáãåæçéèêëíìîïñóòôöõøœúùûüýßÀÂÄÁÅÆÇÉÈÊËÍÎÑÓÔÖØŒÚÜ“”„‘’‚«»–—…•€£§°·µ¿¡©®™²½×\xa0")
+_WESTERN = frozenset(
+    "àâäáãåæçéèêëíìîïñóòôöõøœúùûüýßÀÂÄÁÅÆÇÉÈÊËÍÎÑÓÔÖØŒÚÜ“”„‘’‚«»–—…•€£§°·µ¿¡©®™²½×\xa0"
+)
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 _SAMPLE = 200_000
 

@@ -10,10 +10,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from limner.agent import render
 from limner.agent.answer import Answer, Generated, Marked, Picture, Retrieved, Text, Usage
-from limner.agent.citations import cited_passages, split_citations
-from limner.agent.markdown import is_active, to_html, to_inert
+from limner.agent.citations import cited_passages, notice, split_citations
+from limner.agent.markdown import escape, is_active, to_html, to_inert
 from limner.agent.render import fragment, save, save_page, to_json, to_json_dict, to_markdown
 from limner.errors import UserError
 from limner.index.passage import Passage
@@ -88,6 +90,48 @@ PAYLOADS = (
 )
 WRAPS = ("{} word", "before\n\n{}\n\nword", "- {} word\n- b", "| a | b |\n|---|---|\n| {} | word |")
 HOSTILE = [wrap.format(payload) for payload in PAYLOADS for wrap in WRAPS]
+
+PIECES = (
+    *(
+        "`",
+        "```",
+        "*",
+        "**",
+        "_",
+        "[",
+        "]",
+        "(",
+        ")",
+        "<",
+        ">",
+        "!",
+        "\\",
+        "\n",
+        "\n\n",
+        " ",
+        "    ",
+    ),
+    *(
+        "- ",
+        "1. ",
+        "> ",
+        "|",
+        "|-|-|\n",
+        "~~",
+        "a",
+        ":",
+        "#",
+        "=",
+        "---",
+        "\t",
+        "&lt;",
+        "&",
+        "{",
+        "}",
+    ),
+    *("[1]", "[2]", "[x](y)", "![x](y)", "[x]: y", "<!--", "-->", "<script>", "<img src=x>"),
+    *("http://a.b", "javascript:1"),
+)
 
 VOID = {"img", "meta", "br", "hr"}
 TAGS = {
@@ -179,7 +223,7 @@ class Page(HTMLParser):
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
+        assert tag in VOID or self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
         if self.open[-1:] != ["style"]:
@@ -279,7 +323,7 @@ def test_wide_pictures_are_made_smaller(answer: Answer):
 @pytest.mark.parametrize("flag", ["refused", "abstained", "partial"])
 def test_lesser_answers_say_so(answer: Answer, flag: str):
     lesser = replace(answer, **{flag: True})
-    words = render.notice(lesser)
+    words = notice(lesser)
     assert words
     assert words in Page(render.to_html([("", lesser)], "x")).words
     assert words in to_markdown(lesser, {})
@@ -326,6 +370,14 @@ def test_hostile_strings_do_nothing_in_markdown():
         assert "word" in page.words, text
         if "`" not in text:
             assert "://" not in written.replace("\\://", ""), text
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.sampled_from(PIECES), max_size=25).map("".join))
+def test_no_mixture_of_pieces_is_active(text: str):
+    assert not is_active(to_inert(text, 3))
+    Page(to_html(text, 3, "s1")).assert_inert()
+    assert not is_active(escape(text))
 
 
 def test_what_is_read_is_what_was_written():

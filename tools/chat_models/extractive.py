@@ -1,9 +1,9 @@
 """Extractive: a chat model that answers by quoting. It invents no word.
 
-Every sentence it writes stands in a passage or an attachment; it chooses, orders and cites. It
+Every sentence it writes stands in a passage or on an attachment; it chooses, orders and cites. It
 knows the draft's format (``[n]``, ``[[show n: …]]``, ``[[mark n: …]]``, ``[[draw: …]]``) and reads
-the passages from the last message's ``additional_kwargs``; it knows nothing of libraries,
-retrieval or pictures.
+the passages from the last message's ``additional_kwargs``. Knows nothing of libraries, retrieval
+or pictures, and cannot judge whether its quotes answer: grading does that before it is asked.
 """
 
 from __future__ import annotations
@@ -19,41 +19,142 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from pydantic import Field
 
-from ..sentences import split_rows, split_sentences
+from ...errors import DeveloperError
+from ..quoting import Quote, asks_to_see, quotable, troubles, weigh
+from ..sentences import CachedEncoder, stems
 
-__all__ = ["Extractive", "drawing_request", "quotable"]
+__all__ = ["Extractive", "drawing_request"]
 
-_DRAW = re.compile(r"\s*(?:please\s+)?(?:draw|paint|illustrate)\b(?:\s+me\b)?\s*(.+)", re.I | re.S)
+_TEXTS = 5
+"""How many of the library's passages are read for sentences."""
+
+_FIGURES = 8
+"""How far down the list a figure is looked for."""
+
+_SENTENCES = 3
+_GAP = 2.0
+"""A further sentence is quoted when its score is at most this much below the best one's."""
+
+_SHOW_ASKED = 0.25
+_SHOW_WHERE = 0.45
+_SHOW_UNASKED = 0.55
+"""Cosine of question and caption from which on a figure is shown: to a question that asks for a
+picture, to one that asks where, and to any other."""
+
+_NAMED = 3.0
+"""Added to a form's row whose label the question names."""
+
+_ROW_SHARE = 0.5
+_ROW_LENGTH = 5
+"""Share of the question's words, and words of its own, that a library's screenshot row needs."""
+
+_MARK = 0.3
+_MARK_TROUBLE = 0.15
+"""Cosine of the best sentence and an attachment's row from which on the row is marked."""
+
+_DRAW = re.compile(
+    r"\W*(?:(?:please|can you|could you|would you)\W+)*(?:draw|paint|illustrate)\b"
+    r"(?:\s+(?:me|us)\b)?\s*(?P<what>.+)",
+    re.IGNORECASE | re.DOTALL,
+)
+_ADVICE = re.compile(
+    r"\bhow (?:do|does|did|can|could|should|to|would)\b|\bwhy\b"
+    r"|\b(?:should|can|could|must) (?:i|we)\b|\bwhat (?:do|does|did)\b.*\b(?:mean|do)\b"
+    r"|\b(?:fix|solve|resolve|repair|clear|help)\b",
+    re.IGNORECASE,
+)
+_WHICH = re.compile(r"\b(?:what|which)\b", re.IGNORECASE)
+_CELLS = re.compile(r"\s{2,}|\t|: ")
+_CITATION = re.compile(r"\[(\s*a?\d+(?:\s*[,;–-]\s*a?\d+)*\s*)\]", re.IGNORECASE)
+_BRACKETS = str.maketrans("[]", "()")
 
 
 def drawing_request(question: str) -> str | None:
-    """What a question asks to be drawn, or None where it asks for something else."""
+    """What a question asks to be drawn, or None where it asks for something else.
+
+    Example:
+        >>> drawing_request("Please draw me a lighthouse at dusk.")
+        'a lighthouse at dusk'
+    """
     found = _DRAW.match(question)
-    return found.group(1).strip().rstrip(".!?").strip() if found else None
-
-
-def quotable(text: str, modality: str) -> list[str]:
-    """What can be quoted from a passage: the rows of a screenshot, the sentences of all else."""
-    return split_rows(text) if modality == "screenshot" else split_sentences(text)
+    return found["what"].strip().rstrip(".!?").strip() or None if found else None
 
 
 @dataclass(frozen=True, slots=True)
-class _Quote:
-    text: str
+class _Source:
+    """A passage or an attachment as the message gives it."""
+
     label: str
-    score: float
+    text: str
+    context: str
+    modality: str
+    pictured: bool
+
+    @classmethod
+    def read(cls, given: Mapping[str, Any]) -> _Source:
+        return cls(
+            str(given["label"]),
+            str(given.get("text", "")),
+            str(given.get("context", "")),
+            str(given.get("modality", "text")),
+            bool(given.get("pictured", False)),
+        )
+
+    @property
+    def attached(self) -> bool:
+        return self.label.startswith("a")
+
+    @property
+    def rows(self) -> bool:
+        """Whether it is quoted row by row."""
+        return self.attached or self.modality == "screenshot"
+
+    @property
+    def pieces(self) -> list[str]:
+        return quotable(self.text, "screenshot" if self.rows else self.modality)
+
+    def names(self, row: str, question: set[str]) -> bool:
+        """Whether a row is a label and its value, and the question says the label."""
+        for line in self.text.splitlines():
+            if " ".join(line.split()) == row:
+                label, value = (*_CELLS.split(line.strip(), maxsplit=1), "")[:2]
+                return bool(value and stems(label)) and question.issuperset(stems(label))
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """A quote and where it stands."""
+
+    quote: Quote
+    source: _Source
+
+    def __str__(self) -> str:
+        return f"{_defused(self.quote.text)} [{self.source.label}]"
 
 
 class Extractive(BaseChatModel):
-    """Answers with one to three verbatim sentences, each cited.
+    """Answers with one to three verbatim sentences, each cited, and at most two picture slots.
+
+    The last human message carries in ``additional_kwargs`` the ``question``, its other forms
+    ``queries`` and the ``passages``: mappings with ``label`` (``1``, or ``a1`` for an attachment),
+    ``text``, ``context``, ``modality`` and ``pictured``, best first. Where nothing can be quoted
+    the answer is empty.
 
     Attributes:
         encoder: ``encode_query`` and ``encode_document``: ``list[str]`` -> float32 ``(n, d)``,
-            L2-normalised.
+            L2-normalised; best the ``CachedEncoder`` that grading holds too.
+
+    Example:
+        >>> passage = {"label": "1", "text": "The kiln holds 120 litres."}
+        >>> asked = {"question": "How big is the kiln?", "passages": [passage]}
+        >>> Extractive(encoder=encoder).invoke([HumanMessage("", additional_kwargs=asked)]).text
+        'The kiln holds 120 litres. [1]'
     """
 
-    encoder: Any
+    encoder: Any = Field(exclude=True, repr=False)
 
     @property
     def _llm_type(self) -> str:
@@ -61,7 +162,7 @@ class Extractive(BaseChatModel):
 
     @property
     def _identifying_params(self) -> Mapping[str, Any]:
-        return {"model": "extractive"}
+        return {"model": "extractive", "sentences": _SENTENCES}
 
     def _generate(
         self,
@@ -71,8 +172,7 @@ class Extractive(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         pieces = self._draft(messages)
-        usage = _usage(messages, pieces)
-        message = AIMessage("".join(pieces), usage_metadata=usage)
+        message = AIMessage("".join(pieces), usage_metadata=_usage(messages, pieces))
         return ChatResult(generations=[ChatGeneration(message=message)])
 
     def _stream(
@@ -89,24 +189,167 @@ class Extractive(BaseChatModel):
         yield ChatGenerationChunk(message=last)
 
     def _draft(self, messages: Sequence[BaseMessage]) -> list[str]:
-        asked = next(m for m in reversed(messages) if isinstance(m, HumanMessage))
-        question = str(asked.additional_kwargs.get("question") or asked.text)
+        asked = next((m for m in reversed(messages) if isinstance(m, HumanMessage)), None)
+        if asked is None:
+            raise DeveloperError("the messages hold no question", "end them with a HumanMessage")
+        given = asked.additional_kwargs
+        question = str(given.get("question") or asked.text)
         wish = drawing_request(question)
         if wish:
-            return [f"[[draw: {wish}]]"]
-        passages = asked.additional_kwargs.get("passages", [])
-        queries = asked.additional_kwargs.get("queries", [])
-        quotes = self._quotes([question, *queries], passages[:5])
-        return [f"{' ' if n else ''}{q.text} [{q.label}]" for n, q in enumerate(quotes)]
+            return [f"[[draw: {_slot_words(wish)}]]"]
+        sources = [_Source.read(passage) for passage in given.get("passages", ())]
+        queries = [str(query) for query in given.get("queries", ())]
+        return _Reply(question, queries, sources, self.encoder).pieces()
 
-    def _quotes(self, questions: list[str], passages: Sequence[Mapping[str, Any]]) -> list[_Quote]:
-        found = [(s, str(p["label"])) for p in passages for s in quotable(p["text"], p["modality"])]
-        if not found:
+
+class _Reply:
+    """One answer in the making: what could be quoted, what is, and what is shown beside it."""
+
+    def __init__(
+        self, question: str, queries: Sequence[str], sources: Sequence[_Source], encoder: Any
+    ) -> None:
+        self._question = question
+        self._asked = set(stems(question))
+        self._advice = _ADVICE.search(question) is not None
+        self._where = re.search(r"\bwhere\b", question, re.IGNORECASE) is not None
+        self._encoder = encoder if isinstance(encoder, CachedEncoder) else CachedEncoder(encoder)
+        attached = [source for source in sources if source.attached]
+        library = [s for s in sources if not s.attached and not _same(s, attached)]
+        figures = [s for s in library[_TEXTS:_FIGURES] if s.modality == "figure"]
+        library = library[:_TEXTS] + figures
+        everything = [piece for source in library + attached for piece in source.pieces]
+        if everything:
+            self._encoder.encode_document(everything)  # one call; what follows is remembered
+        self._attached = self._weighed(attached, ())
+        self._library = self._weighed(library, self._forms(queries))
+
+    def _forms(self, queries: Sequence[str]) -> list[str]:
+        """How else the library is asked: about what is wrong on the screen, where one is there."""
+        if not self._attached:
+            return list(queries)
+        if not self._advice:
             return []
-        vectors = self.encoder.encode_document([text for text, _ in found])
-        scores = np.max(self.encoder.encode_query(questions) @ vectors.T, axis=0)
-        best = np.argsort(-scores, kind="stable")[:3]
-        return [_Quote(found[i][0], found[i][1], float(scores[i])) for i in best]
+        wrong = troubles([row.quote.text for row in self._attached])[:2]
+        return [f"{self._question} {row}" for row in wrong] or list(queries)
+
+    def _weighed(self, sources: Sequence[_Source], queries: Sequence[str]) -> list[_Chosen]:
+        quotes = weigh(
+            self._question,
+            [source.pieces for source in sources],
+            self._encoder,
+            queries=queries,
+            contexts=[source.context for source in sources],
+        )
+        return [_Chosen(quote, sources[quote.source]) for quote in quotes]
+
+    def pieces(self) -> list[str]:
+        """The draft, sentence by sentence, slot by slot."""
+        picture = self._picture()
+        chosen = self._sentences()
+        if picture:
+            others = [c for c in chosen if c != picture][: _SENTENCES - 1]
+            first = picture in chosen[:1] or asks_to_see(self._question)
+            chosen = [picture, *others] if first else [*others, picture]
+        slots = [_slot("show", picture)] if picture else []
+        slots += [_slot("mark", row) for row in self._marked(chosen)]
+        sentences = [f"{' ' if n else ''}{quote}" for n, quote in enumerate(chosen)]
+        return sentences + [f"\n\n{slot}" for slot in slots]
+
+    def _sentences(self) -> list[_Chosen]:
+        """The best sentence, then close seconds: those beside it first, in their own order."""
+        ranked = sorted(
+            (c for c in [*self._library, *self._attached] if self._fits(c)),
+            key=lambda c: -self._score(c),
+        )
+        distinct = list({_plain(c.quote.text): c for c in reversed(ranked)}.values())[::-1]
+        if not distinct:
+            return []
+        best, *others = distinct
+        others = [c for c in others if self._score(c) >= self._score(best) - _GAP]
+        others = [c for c in others if not c.source.rows or self._answers(c)][: _SENTENCES - 1]
+        beside = [c for c in others if c.source == best.source]
+        beside.sort(key=lambda c: c.quote.position)
+        return [best, *beside, *(c for c in others if c not in beside)]
+
+    def _fits(self, chosen: _Chosen) -> bool:
+        """Rows of a screen answer what is on it, not what to do about it or what it looks like."""
+        if not chosen.source.rows:
+            return not self._echoes(chosen)
+        if self._advice or asks_to_see(self._question):
+            return False
+        if chosen.source.attached:
+            return chosen.quote.features.words > 0 or self._answers(chosen)
+        long = len(chosen.quote.text.split()) >= _ROW_LENGTH
+        return self._named(chosen) or (long and chosen.quote.features.words >= _ROW_SHARE)
+
+    def _answers(self, row: _Chosen) -> bool:
+        return row.quote.features.kind > 0 or self._named(row)
+
+    def _echoes(self, chosen: _Chosen) -> bool:
+        """Whether the library says no more than the screen that the question is about."""
+        said = set(stems(chosen.quote.text))
+        return any(said.issubset(stems(row.quote.text)) for row in self._attached)
+
+    def _named(self, row: _Chosen) -> bool:
+        """Whether the question asks for the value of this label: what server, which price."""
+        return (
+            row.source.rows
+            and _WHICH.search(self._question) is not None
+            and row.source.names(row.quote.text, self._asked)
+        )
+
+    def _score(self, chosen: _Chosen) -> float:
+        return chosen.quote.score + _NAMED * self._named(chosen)
+
+    def _picture(self) -> _Chosen | None:
+        """What introduces the picture to show, if one serves: a caption, or a screen's row."""
+        asked = asks_to_see(self._question)
+        shown = [c for c in self._library if c.source.pictured and c.source.modality != "text"]
+        captions = [c for c in shown if c.source.modality == "figure" and c.quote.position == 0]
+        needed = _SHOW_ASKED if asked else _SHOW_WHERE if self._where else _SHOW_UNASKED
+        captions = [c for c in captions if c.quote.features.cosine >= needed]
+        rows = [c for c in shown if asked and c.quote.features.whole >= _SHOW_UNASKED]
+        return max(captions or rows, key=lambda c: c.quote.score, default=None)
+
+    def _marked(self, chosen: Sequence[_Chosen]) -> list[_Chosen]:
+        """The rows to box: those quoted, else the attachment's row that the quotes speak of."""
+        rows = [c for c in chosen if c.source.rows]
+        if rows or not chosen or not self._attached:
+            return rows[:1]
+        texts = [row.quote.text for row in self._attached]
+        vectors = self._encoder.encode_document([chosen[0].quote.text, *texts])
+        likeness = vectors[1:] @ vectors[0]
+        wrong = set(troubles(texts))
+        rows = [
+            (text in wrong, likeness[i], row)
+            for i, (text, row) in enumerate(zip(texts, self._attached, strict=True))
+            if likeness[i] >= (_MARK_TROUBLE if text in wrong else _MARK)
+        ]
+        return [max(rows, key=lambda row: row[:2])[2]] if rows else []
+
+
+def _same(source: _Source, attached: Sequence[_Source]) -> bool:
+    """Whether a library's screenshot is the attached one over again."""
+    rows = set(source.pieces) if source.rows else set[str]()
+    return any(len(rows & set(a.pieces)) > 0.8 * len(rows) for a in attached if rows)
+
+
+def _slot(kind: str, chosen: _Chosen) -> str:
+    return f"[[{kind} {chosen.source.label}: {_slot_words(chosen.quote.text)}]]"
+
+
+def _slot_words(text: str) -> str:
+    return " ".join(text.translate(_BRACKETS).split())
+
+
+def _defused(text: str) -> str:
+    """A quote in which nothing reads as a citation or a slot."""
+    text = re.sub(r"\[{2,}|\]{2,}", lambda found: found.group().translate(_BRACKETS), text)
+    return _CITATION.sub(r"(\1)", text)
+
+
+def _plain(text: str) -> str:
+    return " ".join(stems(text)) or text
 
 
 def _usage(messages: Sequence[BaseMessage], pieces: Sequence[str]) -> UsageMetadata:

@@ -75,7 +75,9 @@ class ImageModel(Protocol):
     """
 
     @property
-    def capabilities(self) -> Capabilities: ...
+    def capabilities(self) -> Capabilities:
+        """What the model can be asked for."""
+        ...
 
     def generate(
         self, request: ImageRequest, on_step: Callable[[int, int], None]
