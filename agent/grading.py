@@ -13,13 +13,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..index.passage import Passage
-from ..tools.quoting import Quote, quotable, weigh
+from ..tools.quoting import Quote, asks_to_see, codes, in_full, quotable, weigh
 from ..tools.sentences import Encoder
 
 __all__ = ["CALIBRATIONS", "Calibration", "evidence", "relevance"]
 
 _DEPTH = 5
 """How many of the passages are looked at: the same ones that the chat model quotes from."""
+
+_PICTURE = 0.5
+_CODE_KNOWN = 2.5
+_CODE_UNKNOWN = -1.0
+"""Log-odds that are judgement, not fitted: a picture is asked for and one was found; a code on the
+attached screen stands in a passage, or in none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +51,7 @@ class Calibration:
 
 CALIBRATIONS = {
     "all-MiniLM-L6-v2": Calibration(
-        "all-MiniLM-L6-v2", sentence=5.5, passage=4.5, words=2.0, bias=-5.0, threshold=0.48
+        "all-MiniLM-L6-v2", sentence=6.0, passage=5.0, words=2.0, bias=-5.8, threshold=0.39
     )
 }
 """By embedding model name. A model that is not here has no threshold: nothing is held back."""
@@ -74,15 +80,25 @@ def relevance(
     Returns:
         0 to 1; at ``calibration.threshold`` and above the question counts as answerable.
     """
-    library = [quotable(p.text, p.modality) for p in passages[:_DEPTH]]
-    contexts = [p.context for p in passages[:_DEPTH]]
+    found = passages[:_DEPTH]
+    library = [quotable(p.text, p.modality) for p in found]
+    contexts = [p.context for p in found]
     attached = [quotable(p.text, "screenshot") for p in attachments]
+    asked, forms = in_full(question, queries, [row for rows in attached for row in rows])
+    quotes = weigh(asked, library, encoder, queries=forms, contexts=contexts)
     return max(
-        _logistic(
-            weigh(question, library, encoder, queries=queries, contexts=contexts), calibration
-        ),
+        _logistic(quotes, calibration, _in_favour(question, found, attachments)),
         _logistic(weigh(question, attached, encoder), calibration),
     )
+
+
+def _in_favour(question: str, found: Sequence[Passage], attachments: Sequence[Passage]) -> float:
+    """Log-odds that no similarity shows: a picture that is asked for, a code on the screen."""
+    pictured = asks_to_see(question) and any(p.modality == "figure" for p in found)
+    on_screen = {code for p in attachments for code in codes(p.text)}
+    known = any(on_screen & codes(p.text) for p in found)
+    code = _CODE_KNOWN if known else _CODE_UNKNOWN if on_screen else 0.0
+    return _PICTURE * pictured + code
 
 
 def evidence(quotes: Sequence[Quote]) -> tuple[float, float, float]:
@@ -94,7 +110,7 @@ def evidence(quotes: Sequence[Quote]) -> tuple[float, float, float]:
     )
 
 
-def _logistic(quotes: Sequence[Quote], calibration: Calibration) -> float:
+def _logistic(quotes: Sequence[Quote], calibration: Calibration, more: float = 0.0) -> float:
     if not quotes:
         return 0.0
     sentence, passage, words = evidence(quotes)
@@ -103,5 +119,6 @@ def _logistic(quotes: Sequence[Quote], calibration: Calibration) -> float:
         + calibration.passage * passage
         + calibration.words * words
         + calibration.bias
+        + more
     )
     return 1 / (1 + math.exp(-total))

@@ -129,6 +129,19 @@ class Screen:
             table.add_row(*(Styled(clean_line(cell)) for cell in row))
         self.out.print(table)
 
+    def print_facts(self, rows: Sequence[tuple[str, str]]) -> None:
+        """Write facts on stdout, one a line after its label; without a terminal, tabs between."""
+        if not self.out.is_terminal:
+            for label, fact in rows:
+                self.print(f"{clean_line(label)}\t{clean_line(fact)}")
+            return
+        grid = Table.grid(padding=(0, 3))
+        grid.add_column(no_wrap=True)
+        grid.add_column(overflow="fold")
+        for label, fact in rows:
+            grid.add_row(Styled(clean_line(label), "bold"), Styled(clean_line(fact)))
+        self.out.print(grid, width=min(self.out.width, _MEASURE))
+
     def _print_picture(self, picture: Picture, folder: str) -> None:
         shown = self._pixels(picture, folder)
         if shown is not None:

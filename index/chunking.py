@@ -1,16 +1,19 @@
 """Blocks become chunks: what is embedded, found and cited. Knows structure and token counts only.
 
-Chunks follow the document: a heading starts a new one, a list stays with the sentence before it,
-a figure stands alone with the words around it. A chunk never reads more tokens than the model
-does; what is longer is cut at sentence ends and overlaps by a sentence.
+Chunks follow the document. Each stands under its headings; a list or table is kept whole, with the
+words that lead to it; a paragraph stands alone unless it is short; a figure stands alone with the
+words around it. What is too long is cut between sentences, and each cut repeats one: the last
+sentence, or the one that led to the list. No chunk is longer than the model reads, and no word of
+the document is in none of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from itertools import groupby
 
-from ..tools.sentences import split_sentences
+from ..tools.sentences import sentence_spans
 from .loaders.base import Block
 from .passage import Box, Modality
 
@@ -18,9 +21,12 @@ __all__ = ["Chunk", "chunk"]
 
 CountTokens = Callable[[Sequence[str]], list[int]]
 
-_TARGET = 160  # tokens: paragraphs are joined up to this
-_CONTEXT = 48  # tokens: headings above a chunk
+_SHORT = 40  # tokens: a paragraph up to this is joined to its neighbour
+_TARGET = 160  # tokens: what is joined, and what is cut, ends up at most this long
+_WHOLE = 320  # tokens: nothing is cut up to this, if the model reads as much
+_HEADINGS = 48  # tokens of headings above a chunk
 _AROUND = 60  # words on each side of a figure
+_RUNS = ("item", "row", "code", "screenshot")  # kinds whose blocks belong together
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +46,33 @@ class Chunk:
         return f"{self.context}\n{self.text}" if self.context else self.text
 
 
-@dataclass
-class _Section:
-    """The blocks under one trail of headings."""
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """A stretch of a block's text: all of it, or a part where it was cut."""
 
-    trail: str
+    block: Block
+    start: int
+    end: int
+
+    @classmethod
+    def whole(cls, block: Block) -> _Span:
+        return cls(block, 0, len(block.text))
+
+    @property
+    def text(self) -> str:
+        return self.block.text[self.start : self.end]
+
+    @property
+    def place(self) -> tuple[int | None, str | None]:
+        """A chunk has one page and one picture."""
+        return self.block.page, self.block.image
+
+
+@dataclass(slots=True)
+class _Section:
+    """The blocks under one trail of headings, outermost first."""
+
+    trail: tuple[Block, ...]
     blocks: list[Block] = field(default_factory=list)
 
 
@@ -57,144 +85,201 @@ def chunk(blocks: Sequence[Block], max_tokens: int, count_tokens: CountTokens) -
         count_tokens: counts tokens of many texts, without special ones.
 
     Returns:
-        Chunks in reading order, none longer than ``max_tokens``; only a picture on which nothing
-        was read has an empty text.
+        Chunks in reading order, the figures of a section after its text; none longer than
+        ``max_tokens``. Only a picture on which nothing was read has an empty text.
     """
     cutter = _Cutter(max_tokens - 2, count_tokens)
-    return [piece for section in _sections(blocks) for piece in cutter.cut(section)]
+    filled = [block for block in blocks if block.text.strip() or block.image]
+    return [piece for section in _sections(filled) for piece in cutter.cut(section)]
 
 
 def _sections(blocks: Sequence[Block]) -> Iterator[_Section]:
-    trail: list[tuple[int, str]] = []
-    section = _Section("")
+    section = _Section(())
     for block in blocks:
-        if block.kind == "heading":
-            if section.blocks:
-                yield section
-            elif trail and trail[-1][0] >= block.level:
-                yield _heading_alone(trail)
-            trail = [(level, text) for level, text in trail if level < block.level]
-            trail.append((block.level, block.text))
-            section = _Section(" › ".join(text for _, text in trail))
-        else:
+        if block.kind != "heading":
             section.blocks.append(block)
-    if section.blocks:
+            continue
+        last = section.trail[-1] if section.trail else None
+        if section.blocks or (last and last.level >= block.level):
+            yield section
+        above = (heading for heading in section.trail if heading.level < block.level)
+        section = _Section((*above, block))
+    if section.trail or section.blocks:
         yield section
-    elif trail:
-        yield _heading_alone(trail)
-
-
-def _heading_alone(trail: list[tuple[int, str]]) -> _Section:
-    """A heading without a text below is a statement of its own."""
-    above = " › ".join(text for _, text in trail[:-1])
-    return _Section(above, [Block("paragraph", trail[-1][1])])
 
 
 class _Cutter:
+    """Cuts the sections of one document, and sees to it that each heading shows somewhere."""
+
     def __init__(self, budget: int, count_tokens: CountTokens) -> None:
         self._budget = budget
         self._count_tokens = count_tokens
+        self._shown: set[int] = set()  # ids of the heading blocks that a chunk holds
 
     def cut(self, section: _Section) -> Iterator[Chunk]:
-        trail = self._shortened(section.trail, min(_CONTEXT, self._budget // 4))
-        room = max(self._budget - self._tokens(trail), 1)
-        group: list[Block] = []
-        for piece in self._pieces(section.blocks, room):
-            if piece.kind == "figure":
-                continue
-            if group and not self._joins(group, piece, room):
-                yield _joined(group, trail)
-                group = self._overlap(group, piece)
-            group.append(piece)
-        if group:
-            yield _joined(group, trail)
+        trail = section.trail if section.blocks else section.trail[:-1]
+        context, unseen = self._context(trail)
+        self._shown.update(map(id, section.trail))
+        blocks = section.blocks or section.trail[-1:]
+        texts = [*unseen, *(block for block in blocks if block.kind != "figure")]
+        room = max(min(self._budget - self._size(context + "\n"), _WHOLE), 1)
+        for spans in self._packed(self._units(texts), room):
+            yield _joined(spans, context)
         for at, block in enumerate(section.blocks):
             if block.kind == "figure":
-                yield self._figure(section, at)
+                yield from self._figure(section, at, context)
 
-    def _joins(self, group: list[Block], piece: Block, room: int) -> bool:
-        last = group[-1]
-        if piece.page != last.page or piece.image != last.image:
+    def _context(self, trail: tuple[Block, ...]) -> tuple[str, list[Block]]:
+        """The innermost headings that fit, and those of the others that no chunk holds yet."""
+        room = min(_HEADINGS, self._budget // 4)
+        for first in range(len(trail) + 1):
+            context = " › ".join(heading.text for heading in trail[first:])
+            if self._size(context) <= room:
+                return context, [b for b in trail[:first] if id(b) not in self._shown]
+        raise AssertionError("no heading at all always fits")
+
+    def _units(self, blocks: Sequence[Block]) -> Iterator[list[_Span]]:
+        """What belongs together: a list, table or screen with what leads to it; a paragraph."""
+        lead: list[_Span] = []
+        for (kind, place), group in groupby(map(_Span.whole, blocks), _kind_and_place):
+            spans = list(group)
+            if kind in _RUNS:
+                if lead and not self._leads(lead[0], place):
+                    yield lead
+                    lead = []
+                yield [*lead, *spans]
+                lead = []
+            else:
+                *others, last = [*lead, *spans]
+                yield from ([span] for span in others)
+                lead = [last]
+        if lead:
+            yield lead
+
+    def _leads(self, span: _Span, place: object) -> bool:
+        announces = span.text.rstrip().endswith((":", "："))
+        return span.place == place and (announces or self._size(span.text) <= _SHORT)
+
+    def _packed(self, units: Iterator[list[_Span]], room: int) -> Iterator[list[_Span]]:
+        group: list[_Span] = []
+        for unit in units:
+            if group and not self._belongs(group, unit, room):
+                yield group
+                group = []
+            group = [*group, *unit]
+            if self._size(_text(group)) > room:
+                *full, group = self._pieces(unit, min(room, _TARGET))
+                yield from full
+        if group:
+            yield group
+
+    def _belongs(self, group: list[_Span], unit: list[_Span], room: int) -> bool:
+        """Whether one of two neighbours is too short to stand alone, and both fit together."""
+        if group[-1].place != unit[0].place:
             return False
-        size = self._tokens("\n".join([*(b.text for b in group), piece.text]))
-        if size > room:
-            return False
-        if piece.kind in ("item", "row", "code", "screenshot"):
-            return size <= max(_TARGET, room // 2) or piece.kind == "screenshot"
-        return size <= _TARGET and self._tokens(last.text) < _TARGET // 4
+        shorter = min(self._size(_text(group)), self._size(_text(unit)))
+        return shorter <= _SHORT and self._size(_text([*group, *unit])) <= min(room, _TARGET)
 
-    def _overlap(self, group: list[Block], piece: Block) -> list[Block]:
-        """The last sentence again, where one block was cut in two."""
-        last = group[-1]
-        return [last] if last.level == _CUT and piece.level == _CUT and len(group) > 1 else []
+    def _pieces(self, unit: list[_Span], limit: int) -> Iterator[list[_Span]]:
+        """A unit that is too long, cut where a sentence, row or item ends."""
+        piece: list[_Span] = []
+        lead = self._lead(unit)
+        for span in (part for whole in unit for part in self._parts(whole, limit)):
+            if piece and self._size(_text([*piece, span])) > limit:
+                yield piece
+                again = piece[-1:] if piece[-1].block is span.block else lead
+                piece = again if self._repeats(again, piece, span, limit) else []
+            piece = [*piece, span]
+        yield piece
 
-    def _pieces(self, blocks: Sequence[Block], room: int) -> Iterator[Block]:
-        """Blocks that fit; longer ones as their sentences, marked as cut."""
-        texts = [b for b in blocks if b.kind != "figure" and (b.text.strip() or b.image)]
-        for block, size in zip(texts, self._count_tokens([b.text for b in texts]), strict=True):
-            if size <= room:
-                yield block
-                continue
-            for sentence in split_sentences(block.text):
-                for part in self._fitting(sentence, room):
-                    yield replace(block, text=part, level=_CUT)
+    def _repeats(self, again: list[_Span], piece: list[_Span], span: _Span, limit: int) -> bool:
+        """Whether a cut repeats a sentence: a short one, and not the whole piece before."""
+        short = self._size(_text(again)) <= _SHORT and len(again) < len(piece)
+        return short and self._size(_text([*again, span])) <= limit
 
-    def _fitting(self, text: str, room: int) -> Iterator[str]:
-        """A sentence, halved at a space until each part fits."""
-        if self._tokens(text) <= room or len(text) < 2:
-            yield text
+    def _lead(self, unit: list[_Span]) -> list[_Span]:
+        """The sentence that leads to a list or table."""
+        first = unit[0]
+        if first.block.kind in _RUNS or len(unit) == 1:
+            return []
+        return [_Span(first.block, *sentence_spans(first.text)[-1])]
+
+    def _parts(self, span: _Span, limit: int) -> Iterator[_Span]:
+        if self._size(span.text) <= limit:
+            yield span
             return
-        middle = text.rfind(" ", 1, len(text) // 2 + 1)
-        middle = middle if middle > 0 else len(text) // 2
-        yield from self._fitting(text[:middle].rstrip(), room)
-        yield from self._fitting(text[middle:].lstrip(), room)
+        for start, end in sentence_spans(span.text):
+            yield from self._halves(_Span(span.block, start, end), limit)
 
-    def _figure(self, section: _Section, at: int) -> Chunk:
+    def _halves(self, span: _Span, limit: int) -> Iterator[_Span]:
+        """A sentence, cut at a line end or space near its middle until each part fits."""
+        text = span.text
+        if self._size(text) <= limit or len(text) < 2:
+            yield span
+            return
+        half = len(text) // 2
+        at = max(text.rfind("\n", 1, half + 1), text.rfind(" ", half // 2, half + 1))
+        at = at if at > 0 else half
+        for start, end in ((0, at), (at, len(text))):
+            part = text[start:end]
+            start += len(part) - len(part.lstrip())
+            end = start + len(part.strip())
+            if start < end:
+                yield from self._halves(
+                    _Span(span.block, span.start + start, span.start + end), limit
+                )
+
+    def _figure(self, section: _Section, at: int, context: str) -> Iterator[Chunk]:
+        """A figure by its caption; a long caption makes several chunks of it."""
         block = section.blocks[at]
-        before = [b.text for b in section.blocks[:at] if b.kind != "figure"]
-        after = [b.text for b in section.blocks[at + 1 :] if b.kind != "figure"]
-        caption = block.text.strip() or section.trail.rpartition(" › ")[2] or "Figure"
-        caption = self._shortened(caption, self._budget // 2)
-        around = " ".join(before).split()[-_AROUND:] + " ".join(after).split()[:_AROUND]
-        context = "\n".join(filter(None, [section.trail, " ".join(around)]))
-        room = self._budget - self._tokens(caption)
-        context = self._shortened(context, room - 1)
-        return Chunk(caption, context, block.page, block.box, block.image, "figure")
+        before = " ".join(b.text for b in section.blocks[:at] if b.kind != "figure")
+        after = " ".join(b.text for b in section.blocks[at + 1 :] if b.kind != "figure")
+        around = " ".join([*before.split()[-_AROUND:], *after.split()[:_AROUND]])
+        limit = max(self._budget // 2, 1)
+        caption = block.text.strip() or (section.trail[-1].text if section.trail else "Figure")
+        whole = Block("paragraph", caption, 0, block.page, block.box, block.image)
+        for piece in self._pieces([_Span.whole(whole)], limit):
+            text = _text(piece)
+            above = self._shortened(
+                "\n".join(filter(None, [context, around])), self._budget - self._size(text) - 1
+            )
+            yield Chunk(text, above, block.page, block.box, block.image, "figure")
 
     def _shortened(self, text: str, room: int) -> str:
         """The beginning of a text that fits."""
-        while text and self._tokens(text) > room:
-            text = text[: max(len(text) * 3 // 4, 0)].rpartition(" ")[0]
+        while text and self._size(text) > room:
+            text = text[: len(text) * 3 // 4].rpartition(" ")[0]
         return text
 
-    def _tokens(self, text: str) -> int:
-        return self._count_tokens([text])[0]
+    def _size(self, text: str) -> int:
+        """Tokens; of one endless word, which models read as one, a sixteenth of its letters."""
+        letters = len(text) // 16
+        return letters if letters > self._budget else max(letters, *self._count_tokens([text]))
 
 
-_CUT = -1  # the level of a piece that was cut out of a longer block
+def _kind_and_place(span: _Span) -> tuple[str, tuple[int | None, str | None]]:
+    return span.block.kind, span.place
 
 
-def _joined(group: Sequence[Block], trail: str) -> Chunk:
-    first = group[0]
-    separator = " " if all(b.level == _CUT for b in group) else "\n"
+def _text(spans: Sequence[_Span]) -> str:
+    """Stretches of one block as they stand there, of several blocks line by line."""
+    lines = []
+    for _, group in groupby(spans, lambda span: id(span.block)):
+        stretch = list(group)
+        lines.append(stretch[0].block.text[stretch[0].start : stretch[-1].end])
+    return "\n".join(lines)
+
+
+def _joined(spans: Sequence[_Span], context: str) -> Chunk:
+    first = spans[0].block
     modality: Modality = "screenshot" if first.kind == "screenshot" else "text"
-    return Chunk(
-        text=separator.join(b.text for b in group),
-        context=trail,
-        page=first.page,
-        box=_union([b.box for b in group]),
-        image=first.image,
-        modality=modality,
-    )
+    box = _union([span.block.box for span in spans])
+    return Chunk(_text(spans), context, first.page, box, first.image, modality)
 
 
 def _union(boxes: Sequence[Box | None]) -> Box | None:
     known = [box for box in boxes if box is not None]
     if not known:
         return None
-    return (
-        min(b[0] for b in known),
-        min(b[1] for b in known),
-        max(b[2] for b in known),
-        max(b[3] for b in known),
-    )
+    x0, y0, x1, y1 = zip(*known, strict=True)
+    return min(x0), min(y0), max(x1), max(y1)

@@ -18,7 +18,17 @@ import numpy as np
 
 from .sentences import STOP_WORDS, Encoder, Vectors, split_rows, split_sentences, stems
 
-__all__ = ["MINILM", "Features", "Quote", "Weights", "asks_to_see", "quotable", "troubles", "weigh"]
+__all__ = [
+    "MINILM",
+    "Features",
+    "Quote",
+    "Weights",
+    "asks_to_see",
+    "codes",
+    "quotable",
+    "troubles",
+    "weigh",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,9 +263,16 @@ _SEE = re.compile(
 _TROUBLE = re.compile(
     r"\b(?:error|fail|cannot|can't|could not|unable|denied|refused|invalid|warning|locked|held"
     r"|taken|expired|missing|did not|not (?:found|connected|available|supported|responding))"
-    r"|\b(?=\w*-?\d)[A-Z]{1,4}-?\d{2,}\b|\b0x[0-9a-f]+\b",
+    r"|\b[A-Z]{1,4}-?\d{2,}\b|\b0x[0-9a-f]+\b",
     re.IGNORECASE,
 )
+_ADVICE = re.compile(
+    r"\bhow (?:do|does|did|can|could|should|to|would)\b|\bwhy\b"
+    r"|\b(?:should|can|could|must) (?:i|we)\b|\bwhat (?:do|does|did)\b.*\b(?:mean|do)\b"
+    r"|\b(?:fix|solve|resolve|repair|clear|help)\b",
+    re.IGNORECASE,
+)
+_CODE = re.compile(r"\b[A-Z]{1,4}-?\d{2,}\b|\b0x[0-9A-Fa-f]+\b|\b(?i:error|code)\W{1,2}\d+\b")
 
 
 def asks_to_see(question: str) -> bool:
@@ -271,3 +288,42 @@ def troubles(rows: Sequence[str]) -> list[str]:
         ['BK-409: the cutter is taken']
     """
     return [row for row in rows if _TROUBLE.search(row)]
+
+
+def asks_advice(question: str) -> bool:
+    """Whether a question asks what to do or why, and not for something written somewhere."""
+    return _ADVICE.search(question) is not None
+
+
+def in_full(
+    question: str, queries: Sequence[str], screen: Sequence[str]
+) -> tuple[str, Sequence[str]]:
+    """What the library is really asked: the words of a screen take the place of "this".
+
+    Args:
+        question: as it was asked.
+        queries: its other forms.
+        screen: the rows of the attached pictures; may be empty.
+
+    Returns:
+        The question and its other forms. Where something on the screen is to be explained or
+        mended, the rows that report trouble (or else all of them) are part of the question; where
+        the screen itself holds the answer, the library is asked the bare question.
+    """
+    if not screen:
+        return question, queries
+    if not asks_advice(question):
+        return question, ()
+    rows = troubles(screen)[:2] or [" ".join(screen)]
+    first, *others = [f"{question} {row}" for row in rows]
+    return first, others
+
+
+def codes(text: str) -> set[str]:
+    """The codes by which a screen and a manual name the same fault.
+
+    Example:
+        >>> sorted(codes("Locked: E-26, error 809, since 2019"))
+        ['e-26', 'error 809']
+    """
+    return {" ".join(re.findall(r"[\w-]+", code.lower())) for code in _CODE.findall(text)}

@@ -15,7 +15,7 @@ from statistics import median
 from typing import Any
 
 import pypdfium2
-from PIL import Image
+from PIL import Image, ImageChops
 
 from ...errors import SourceError
 from ...tools.media import MAX_PIXELS, MediaStore
@@ -25,7 +25,7 @@ from .base import Block
 from .pdf_figures import Figure, find_figures
 from .pdf_layout import Paragraph, body_size, in_reading_order, paragraphs
 from .pdf_page import LOCK, PageContent, TextLine, read_page
-from .text import item_text, row_text
+from .text import BULLET, item_text, row_text
 
 __all__ = ["MAX_PAGES", "load_pdf"]
 
@@ -33,6 +33,7 @@ MAX_PAGES = 5_000
 """Longer documents are refused."""
 
 _SCALE = 180 / 72  # pixels a point for figures
+_BORDER = 10  # pixels of white left around a figure
 _SCAN_SCALE = 200 / 72
 _MAX_RENDER = 6_000_000  # pixels; what is larger is rendered smaller
 _EDGE = 0.1  # of the page's height: where running headers and footers stand
@@ -138,7 +139,7 @@ def _is_scan(content: PageContent) -> bool:
 
 def _with_figures(page: Any, content: PageContent, media: MediaStore) -> _Page:
     texts = paragraphs(content.lines)
-    figures, texts = find_figures(content, texts, body_size([content.lines]))
+    figures, texts = find_figures(content, texts)
     pictures = []
     if all(graphic.pixels <= MAX_PIXELS for graphic in content.graphics):
         pictures = [_kept(page, content, figure, media) for figure in figures]
@@ -148,8 +149,24 @@ def _with_figures(page: Any, content: PageContent, media: MediaStore) -> _Page:
 
 
 def _kept(page: Any, content: PageContent, figure: Figure, media: MediaStore) -> _Picture:
-    image = _render(page, content, figure.box, _SCALE)
-    return _Picture(figure.box, figure.caption, media.put(image, "jpg" if figure.photo else "png"))
+    image, box = _trimmed(_render(page, content, figure.box, _SCALE), figure.box)
+    return _Picture(box, figure.caption, media.put(image, "jpg" if figure.photo else "png"))
+
+
+def _trimmed(image: Image.Image, box: Box) -> tuple[Image.Image, Box]:
+    """Without the white around a figure, but for a narrow margin."""
+    inked = ImageChops.invert(image.convert("L")).point(lambda level: 255 * (level > 8)).getbbox()
+    if inked is None:
+        return image, box
+    left, top = max(inked[0] - _BORDER, 0), max(inked[1] - _BORDER, 0)
+    right, bottom = min(inked[2] + _BORDER, image.width), min(inked[3] + _BORDER, image.height)
+    scale = (box[2] - box[0]) / image.width
+    tight = (box[0] + left * scale, box[1] + top * scale)
+    return image.crop((left, top, right, bottom)), (
+        *tight,
+        tight[0] + (right - left) * scale,
+        tight[1] + (bottom - top) * scale,
+    )
 
 
 def _render(page: Any, content: PageContent, box: Box, scale: float) -> Image.Image:
@@ -176,25 +193,30 @@ def _read_scan(scan: Image.Image, content: PageContent, media: MediaStore) -> _P
         # OCR boxes are a little higher or lower with the letters in them; that is no other size.
         height = y1 - y0 if y1 - y0 > 1.4 * usual else usual
         box = (x0 / scale, y0 / scale, x1 / scale, y1 / scale)
-        read.append(TextLine(line.text, box, height / scale))
+        read.append(TextLine(line.text, box, height / scale, height / scale, box[3]))
     return _Page(content, tuple(in_reading_order(paragraphs(read))))
 
 
 def _running(pages: Sequence[_Page]) -> set[int]:
-    """The ids of the paragraphs that repeat at the same edge of page after page, as folios do."""
-    places: dict[tuple[str, int], list[int]] = {}
+    """The ids of paragraphs at the edges of pages that repeat, or that count the pages."""
+    alike: dict[tuple[str, int], set[int]] = {}
     for page in pages:
         for paragraph in page.paragraphs:
             middle = (paragraph.box[1] + paragraph.box[3]) / 2 / page.sheet.height
-            if len(paragraph.lines) == 1 and not _EDGE < middle < 1 - _EDGE:
-                words = re.sub(r"\d+|\b[ivxlc]+\b", "#", paragraph.text)
-                places.setdefault((words, round(middle * 50)), []).append(id(paragraph))
-    often = max(3, len(pages) * 0.3)
+            if len(paragraph.lines) > 1 or _EDGE < middle < 1 - _EDGE:
+                continue
+            place, text = round(middle * 50), paragraph.text
+            alike.setdefault((re.sub(r"\d+", "#", text), place), set()).add(id(paragraph))
+            for number in {text.split()[0], text.split()[-1]}:
+                if number.isdecimal() and len(number) < 6:  # the same distance on every page
+                    distance = f"{int(number) - page.sheet.number}"
+                    alike.setdefault((distance, -place), set()).add(id(paragraph))
+    often = max(3.0, len(pages) * 0.3)
     return {
-        place
-        for (words, _), found in places.items()
-        for place in found
-        if len(found) >= often or (len(pages) > 1 and re.fullmatch(_FOLIO, words))
+        paragraph
+        for (words, _), found in alike.items()
+        for paragraph in found
+        if len(found) >= often or (len(pages) > 1 and _FOLIO.fullmatch(words))
     }
 
 
@@ -224,7 +246,10 @@ class _Sizes:
     def _is_large(self, paragraph: Paragraph) -> bool:
         short = len(paragraph.lines) <= 3 and not paragraph.lines[0].cells
         letters = sum(map(str.isalpha, paragraph.lines[0].text)) > 1
-        return short and letters and paragraph.size > _LARGER * self._body
+        bullet = BULLET.match(paragraph.lines[0].text)
+        if not short or not letters or (bullet and bullet["glyph"]):
+            return False
+        return paragraph.size > _LARGER * self._body
 
 
 def _blocks(
@@ -261,9 +286,12 @@ def _table(sheet: PageContent, rows: Sequence[Paragraph | _Picture]) -> Iterator
     lines = [row.lines[0] for row in rows if isinstance(row, Paragraph)]
     cells = [[text for text, _, _ in line.cells] for line in lines]
     if len(lines) == 1:
-        texts = [lines[0].text]
-    elif len(cells[0]) == 2:
+        yield Block("paragraph", lines[0].text, 0, sheet.number, sheet.shown(lines[0].box))
+        return
+    if len(cells[0]) == 2:
         texts = [row_text([name], [value]) for name, value in cells]
+    elif any(map(str.isdigit, "".join(cells[0]))):  # no names of columns
+        texts = ["  ".join(values) for values in cells]
     else:
         texts = [row_text(cells[0], values) for values in cells[1:]]
     for line, text in zip(lines[-len(texts) :], texts, strict=True):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from ..passage import Box
 from .pdf_graphics import Graphic
-from .pdf_layout import Paragraph
+from .pdf_layout import Paragraph, body_size
 from .pdf_page import PageContent, around
 
 __all__ = ["Figure", "find_figures"]
@@ -69,14 +69,13 @@ class _Cluster:
 
 
 def find_figures(
-    page: PageContent, paragraphs: Sequence[Paragraph], body: float
+    page: PageContent, paragraphs: Sequence[Paragraph]
 ) -> tuple[list[Figure], list[Paragraph]]:
     """Tell the figures of a page from its text.
 
     Args:
         page: its drawings and its size.
         paragraphs: of the page.
-        body: the height of a line of ordinary text.
 
     Returns:
         The figures, and the paragraphs that are neither captions nor labels of one.
@@ -84,6 +83,7 @@ def find_figures(
     clusters = _clusters(_candidates(page))
     if not clusters:
         return [], list(paragraphs)
+    body = body_size([page.lines])
     captions = [p for p in paragraphs if _is_caption(p, body)]
     clusters = _with_captions(clusters, captions)
     others = [p for p in paragraphs if not any(p is c for c in captions)]
@@ -224,7 +224,8 @@ def _is_figure(cluster: _Cluster, paragraphs: Sequence[Paragraph]) -> bool:
     images = max((_area(g.box) for g in cluster.parts if g.kind == "image"), default=0.0)
     if images > 0.3 * area:
         return words < 60
-    return cluster.count("shape") >= 3 and words < 40
+    shapes, boxes = cluster.count("shape"), cluster.count("box")
+    return (shapes >= 3 or (shapes > 0 and boxes > 2)) and words < 40
 
 
 def _take_labels(cluster: _Cluster, paragraphs: Sequence[Paragraph], body: float) -> None:
@@ -254,10 +255,19 @@ def _is_label(paragraph: Paragraph, box: Box, body: float) -> bool:
         return False
     if not paragraph.lines[0].upright:
         return True
-    small = paragraph.size <= body * 1.02 and len(paragraph.lines) <= 2 and len(text) <= 80
+    short = len(paragraph.lines) <= 2 and len(text) <= 80
     within = paragraph.box[0] >= box[0] - 40 and paragraph.box[2] <= box[2] + 40
     prose = text.endswith((".", ":", ";", ",")) and len(text.split()) > 4
-    return small and within and not prose and not paragraph.is_item
+    if not short or not within or prose or paragraph.is_item:
+        return False
+    return paragraph.size <= body * 1.1 or _is_centred(paragraph.box, box)
+
+
+def _is_centred(inner: Box, outer: Box) -> bool:
+    """Like the title of a chart, and unlike a heading that happens to stand above it."""
+    width = outer[2] - outer[0]
+    off = abs(inner[0] + inner[2] - outer[0] - outer[2]) / 2
+    return off < 0.1 * width and inner[0] > outer[0] + 0.15 * width
 
 
 def _figure(cluster: _Cluster, page: PageContent, others: Sequence[Paragraph]) -> Figure:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from ctypes import c_float, c_uint
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
 import pypdfium2.raw as pdfium
@@ -139,15 +141,12 @@ class _Drawing:
 def _clipped(thing: Any, box: Box) -> Box:
     """What remains of a box within the corners of its clip paths."""
     clip = pdfium.FPDFPageObj_GetClipPath(thing)
-    x, y = c_float(), c_float()
+    get = pdfium.FPDFClipPath_GetPathSegment
     for path in range(max(pdfium.FPDFClipPath_CountPaths(clip), 0) if clip else 0):
-        xs, ys = [], []
-        for index in range(min(pdfium.FPDFClipPath_CountPathSegments(clip, path), 100)):
-            segment = pdfium.FPDFClipPath_GetPathSegment(clip, path, index)
-            if pdfium.FPDFPathSegment_GetPoint(segment, x, y):
-                xs.append(x.value)
-                ys.append(y.value)
-        if xs:
+        count = pdfium.FPDFClipPath_CountPathSegments(clip, path)
+        points = _points(count, partial(get, clip, path))
+        if points:
+            xs, ys = zip(*points, strict=True)
             x0, y0 = max(box[0], min(xs)), max(box[1], min(ys))
             box = x0, y0, max(x0, min(box[2], max(xs))), max(y0, min(box[3], max(ys)))
     return box
@@ -156,8 +155,21 @@ def _clipped(thing: Any, box: Box) -> Box:
 def _path_kind(path: Any, box: Box) -> Literal["rule", "box", "shape"]:
     if box[2] - box[0] < _THIN or box[3] - box[1] < _THIN:
         return "rule"
-    # A rectangle is a move and three or four lines; two points make a slanting line.
-    return "box" if pdfium.FPDFPath_CountSegments(path) in (4, 5) else "shape"
+    count = pdfium.FPDFPath_CountSegments(path)
+    if count not in (4, 5):  # a rectangle is a move and three or four lines
+        return "shape"
+    points = _points(count, lambda index: pdfium.FPDFPath_GetPathSegment(path, index))
+    straight = all(abs(x - u) < 0.1 or abs(y - v) < 0.1 for (x, y), (u, v) in pairwise(points))
+    return "box" if straight else "shape"
+
+
+def _points(count: int, segment: Callable[[int], Any]) -> list[tuple[float, float]]:
+    x, y = c_float(), c_float()
+    points = []
+    for index in range(min(count, 100)):
+        if pdfium.FPDFPathSegment_GetPoint(segment(index), x, y):
+            points.append((x.value, y.value))
+    return points
 
 
 def _image(image: Any, box: Box) -> Graphic:

@@ -45,8 +45,8 @@ class Paragraph:
 
     @property
     def size(self) -> float:
-        """The height of its first line."""
-        return self.lines[0].size
+        """The height of its smallest line."""
+        return min(line.size for line in self.lines)
 
     @property
     def is_item(self) -> bool:
@@ -101,7 +101,12 @@ def _columns_apart(lines: Sequence[TextLine]) -> Iterator[TextLine]:
     """Undo lines that pdfium took across two columns, and bullets that it took for cells."""
     width = max(line.box[2] for line in lines) - min(line.box[0] for line in lines)
     waiting: list[TextLine] = []  # right halves, until the left column ends
-    for line in lines:
+    for before, line, after in zip((None, *lines), lines, (*lines[1:], None), strict=False):
+        if not line.cells or not any(near and near.cells for near in (before, after)):
+            yield from waiting
+            waiting = []
+            yield line._replace(cells=())  # one line with a gap makes no table
+            continue
         cells = line.cells[1:] if line.cells and _MARK.fullmatch(line.cells[0][0]) else line.cells
         halves = [_part(line, cell) for cell in cells]
         if len(halves) == 2 and all(h.box[2] - h.box[0] > 0.3 * width for h in halves):
@@ -127,9 +132,9 @@ def _part(line: TextLine, cell: tuple[str, float, float]) -> TextLine:
 def _leading(lines: Sequence[TextLine]) -> float:
     """The usual distance from one line to the next, in heights of a line."""
     steps = sorted(
-        (after.box[3] - line.box[3]) / line.size
+        (after.base - line.base) / line.height
         for line, after in pairwise(lines)
-        if line.size and 0.5 < (after.box[3] - line.box[3]) / line.size < 3
+        if line.height and 0.5 < (after.base - line.base) / line.height < 3
     )
     # The lower quarter: where most lines are items apart, the median would be their distance.
     return steps[len(steps) // 4] if steps else _USUAL_LEADING
@@ -139,10 +144,11 @@ def _continues(group: list[TextLine], line: TextLine, after: TextLine, leading: 
     """Whether the paragraph ``group``, which ends with ``line``, goes on with ``after``."""
     if not line.upright or not after.upright or line.cells or after.cells:
         return False
-    size = line.size or 1.0
-    if not size / _SAME_SIZE < after.size < size * _SAME_SIZE or line.bold != after.bold:
+    if line.size > after.height * _SAME_SIZE or after.size > line.height * _SAME_SIZE:
         return False
-    step = (after.box[3] - line.box[3]) / size
+    if line.bold != after.bold or not line.height:
+        return False
+    step = (after.base - line.base) / line.height
     if not 0.5 < step < max(leading, 1.0) * _LOOSE:
         return False
     if after.box[0] > line.box[2] or after.box[2] < line.box[0]:
@@ -151,7 +157,7 @@ def _continues(group: list[TextLine], line: TextLine, after: TextLine, leading: 
         return True
     if BULLET.match(after.text):
         return False
-    return not _begins(group, after, size)
+    return not _begins(group, after, line.height)
 
 
 def _begins(group: list[TextLine], after: TextLine, size: float) -> bool:

@@ -12,7 +12,7 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from ctypes import c_double, c_ushort
+from ctypes import c_double, c_int, c_ushort, create_string_buffer
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import pi
@@ -28,10 +28,12 @@ __all__ = ["LOCK", "PageContent", "TextLine", "around", "read_page"]
 LOCK = threading.RLock()
 """To be held around every use of pdfium."""
 
-_BOLD = 600
-_WIDE_GAP = 1.3  # times the line's height: the space between cells or columns, not words
+_BOLD = re.compile(rb"bold|black|heavy|demi|CMBX", re.IGNORECASE)
+_LONGEST_BOLD = 100  # letters: nothing longer is a heading
+_WIDE_GAP = 0.8  # times the line's height: the space between cells or columns, not words
 _LINE = re.compile("[^\r\n\ufffe\x02]+[\ufffe\x02]?")
 _HYPHENS = "\ufffe\x02"  # what pdfium gives for a hyphen that ends a line
+_LEADERS = re.compile(r"\s*(?:\.\s?){4,}\s*")
 _CLEAN = str.maketrans(
     {
         "\xa0": " ",
@@ -42,26 +44,35 @@ _CLEAN = str.maketrans(
 )
 
 
+Cells = tuple[tuple[str, float, float], ...]
+"""The pieces of a line that stand apart, each with its left and right edge."""
+
+
 class TextLine(NamedTuple):
     """A line of text.
 
     Attributes:
         text: its words, cells apart by two spaces.
         box: where it stands.
-        size: its height in points from descender to ascender, about 1.2 times the font size.
-        bold: whether it begins and ends bold.
+        size: the height of its type from descender to ascender, about 1.2 times the font size; of
+            its first and last letter the smaller.
+        height: of the two the larger: a line may begin or end in small type (code, footnotes).
+        base: where the larger one's descender ends: the same in all lines of a paragraph.
+        bold: whether it begins and ends bold; False for long lines.
         hyphenated: whether a hyphen at its end (not part of ``text``) splits a word.
         upright: False for text that runs up or down the page.
-        cells: the pieces between wide gaps with their left and right edges, if more than one.
+        cells: the pieces between wide gaps or the dots of a table of contents, if more than one.
     """
 
     text: str
     box: Box
     size: float
+    height: float
+    base: float
     bold: bool = False
     hyphenated: bool = False
     upright: bool = True
-    cells: tuple[tuple[str, float, float], ...] = ()
+    cells: Cells = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +153,8 @@ class _Text:
         self._frame = frame
         self._edges = c_double(), c_double(), c_double(), c_double()  # left, top, right, bottom
         self._loose = pdfium.FS_RECTF()
+        self._name = create_string_buffer(128)
+        self._flags = c_int()
 
     def lines(self) -> Iterator[TextLine]:
         for match in _LINE.finditer(self._letters()):
@@ -177,23 +190,34 @@ class _Text:
 
     def _line(self, words: str, start: int, hyphenated: bool) -> TextLine | None:
         pieces = self._pieces(start, len(words))
-        letter = self._letter(start + _telling(words))
-        if not pieces or letter is None:
+        first = self._letter(start + _telling(words))
+        last = self._letter(start + len(words) - 1)
+        if not pieces or first is None or last is None:
             return None
         x0, y0, x1, y1 = around(pieces)
         upright = len(words) < 3 or y1 - y0 < 1.5 * (x1 - x0)
-        if upright:  # a letter's loose box spans descender to ascender, whatever the letter
-            y0, y1, size = letter[1], letter[3], letter[3] - letter[1]
+        low, high = (1, 3) if upright else (0, 2)
+        size, other = first[high] - first[low], last[high] - last[low]
+        larger = first if size >= other else last
+        if upright:
+            y0, y1 = min(y0, larger[1]), max(y1, larger[3])
         else:
-            x0, x1, size = letter[0], letter[2], letter[2] - letter[0]
+            x0, x1 = min(x0, larger[0]), max(x1, larger[2])
+        cells: Cells = ()
+        if ". . . ." in words or "....." in words:
+            cells = tuple((text, x1, x1) for text in _LEADERS.split(words) if text)
+        elif upright and len(pieces) > 1:
+            cells = self._cells(words, start, pieces, max(size, other))
         return TextLine(
             words if words.isascii() else words.translate(_CLEAN),
             (x0, y0, x1, y1),
-            size,
-            self._is_bold(start) and self._is_bold(start + len(words) - 1),
+            min(size, other),
+            max(size, other),
+            larger[high],
+            self._is_bold(start, len(words)),
             hyphenated,
             upright,
-            self._cells(words, start, pieces, size) if upright and len(pieces) > 1 else (),
+            cells if len(cells) > 1 else (),
         )
 
     def _pieces(self, start: int, count: int) -> list[Box]:
@@ -211,12 +235,19 @@ class _Text:
             return None
         return self._frame.box(loose.left, loose.bottom, loose.right, loose.top)
 
-    def _is_bold(self, index: int) -> bool:
-        return bool(pdfium.FPDFText_GetFontWeight(self._page, index) >= _BOLD)
+    def _is_bold(self, start: int, count: int) -> bool:
+        """Whether a line begins and ends in a bold font; long ones are not asked."""
+        if count > _LONGEST_BOLD:
+            return False
+        for index in (start, start + count - 1):
+            length = pdfium.FPDFText_GetFontInfo(
+                self._page, index, self._name, len(self._name), self._flags
+            )
+            if not length or not _BOLD.search(self._name.value):
+                return False
+        return True
 
-    def _cells(
-        self, words: str, start: int, pieces: list[Box], size: float
-    ) -> tuple[tuple[str, float, float], ...]:
+    def _cells(self, words: str, start: int, pieces: list[Box], size: float) -> Cells:
         """Cut a line where it jumps over a wide gap, as between the cells of a table."""
         pieces = sorted(pieces)
         edges = [pieces[0][0]]

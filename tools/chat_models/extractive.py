@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
@@ -22,7 +21,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from pydantic import Field
 
 from ...errors import DeveloperError
-from ..quoting import Quote, asks_to_see, quotable, troubles, weigh
+from ..quoting import Quote, asks_advice, asks_to_see, in_full, quotable, troubles, weigh
 from ..sentences import CachedEncoder, stems
 
 __all__ = ["Extractive", "drawing_request"]
@@ -55,16 +54,11 @@ _MARK_TROUBLE = 0.15
 """Cosine of the best sentence and an attachment's row from which on the row is marked."""
 
 _DRAW = re.compile(
-    r"\W*(?:(?:please|can you|could you|would you)\W+)*(?:draw|paint|illustrate)\b"
+    r"\W*(?P<polite>(?:(?:please|can you|could you|would you)\W+)*)(?:draw|paint|illustrate)\b"
     r"(?:\s+(?:me|us)\b)?\s*(?P<what>.+)",
     re.IGNORECASE | re.DOTALL,
 )
-_ADVICE = re.compile(
-    r"\bhow (?:do|does|did|can|could|should|to|would)\b|\bwhy\b"
-    r"|\b(?:should|can|could|must) (?:i|we)\b|\bwhat (?:do|does|did)\b.*\b(?:mean|do)\b"
-    r"|\b(?:fix|solve|resolve|repair|clear|help)\b",
-    re.IGNORECASE,
-)
+_ASKS = re.compile(r"\b(?:wh\w+|how|is|are|do|does|can|may|must)\b.*\?\s*$", re.I | re.DOTALL)
 _WHICH = re.compile(r"\b(?:what|which)\b", re.IGNORECASE)
 _CELLS = re.compile(r"\s{2,}|\t|: ")
 _CITATION = re.compile(r"\[(\s*a?\d+(?:\s*[,;–-]\s*a?\d+)*\s*)\]", re.IGNORECASE)
@@ -79,7 +73,9 @@ def drawing_request(question: str) -> str | None:
         'a lighthouse at dusk'
     """
     found = _DRAW.match(question)
-    return found["what"].strip().rstrip(".!?").strip() or None if found else None
+    if not found or (not found["polite"] and _ASKS.search(found["what"])):
+        return None  # "Paint dries in what time?" asks about paint
+    return found["what"].strip().rstrip(".!?").strip() or None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +111,13 @@ class _Source:
     def pieces(self) -> list[str]:
         return quotable(self.text, "screenshot" if self.rows else self.modality)
 
-    def names(self, row: str, question: set[str]) -> bool:
-        """Whether a row is a label and its value, and the question says the label."""
+    def labelled(self, row: str) -> set[str]:
+        """The content words of a row's label; empty where it is not a label and its value."""
         for line in self.text.splitlines():
-            if " ".join(line.split()) == row:
-                label, value = (*_CELLS.split(line.strip(), maxsplit=1), "")[:2]
-                return bool(value and stems(label)) and question.issuperset(stems(label))
-        return False
+            label, value = (*_CELLS.split(line.strip(), maxsplit=1), "")[:2]
+            if value and " ".join(line.split()) == row:
+                return set(stems(label))
+        return set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,8 +205,9 @@ class _Reply:
         self, question: str, queries: Sequence[str], sources: Sequence[_Source], encoder: Any
     ) -> None:
         self._question = question
-        self._asked = set(stems(question))
-        self._advice = _ADVICE.search(question) is not None
+        wanted = _WHICH.split(question, maxsplit=1)[1:]
+        self._wanted = next((stem for part in wanted for stem in stems(part)), "")
+        self._advice = asks_advice(question)
         self._where = re.search(r"\bwhere\b", question, re.IGNORECASE) is not None
         self._encoder = encoder if isinstance(encoder, CachedEncoder) else CachedEncoder(encoder)
         attached = [source for source in sources if source.attached]
@@ -220,21 +217,15 @@ class _Reply:
         everything = [piece for source in library + attached for piece in source.pieces]
         if everything:
             self._encoder.encode_document(everything)  # one call; what follows is remembered
-        self._attached = self._weighed(attached, ())
-        self._library = self._weighed(library, self._forms(queries))
+        self._attached = self._weighed(attached, question, ())
+        screen = [row.quote.text for row in self._attached]
+        self._library = self._weighed(library, *in_full(question, queries, screen))
 
-    def _forms(self, queries: Sequence[str]) -> list[str]:
-        """How else the library is asked: about what is wrong on the screen, where one is there."""
-        if not self._attached:
-            return list(queries)
-        if not self._advice:
-            return []
-        wrong = troubles([row.quote.text for row in self._attached])[:2]
-        return [f"{self._question} {row}" for row in wrong] or list(queries)
-
-    def _weighed(self, sources: Sequence[_Source], queries: Sequence[str]) -> list[_Chosen]:
+    def _weighed(
+        self, sources: Sequence[_Source], question: str, queries: Sequence[str]
+    ) -> list[_Chosen]:
         quotes = weigh(
-            self._question,
+            question,
             [source.pieces for source in sources],
             self._encoder,
             queries=queries,
@@ -292,11 +283,10 @@ class _Reply:
 
     def _named(self, row: _Chosen) -> bool:
         """Whether the question asks for the value of this label: what server, which price."""
-        return (
-            row.source.rows
-            and _WHICH.search(self._question) is not None
-            and row.source.names(row.quote.text, self._asked)
-        )
+        if not self._wanted or not row.source.rows:
+            return False
+        label = row.source.labelled(row.quote.text)
+        return self._wanted in label and label.issubset(stems(self._question))
 
     def _score(self, chosen: _Chosen) -> float:
         return chosen.quote.score + _NAMED * self._named(chosen)
@@ -320,12 +310,9 @@ class _Reply:
         vectors = self._encoder.encode_document([chosen[0].quote.text, *texts])
         likeness = vectors[1:] @ vectors[0]
         wrong = set(troubles(texts))
-        rows = [
-            (text in wrong, likeness[i], row)
-            for i, (text, row) in enumerate(zip(texts, self._attached, strict=True))
-            if likeness[i] >= (_MARK_TROUBLE if text in wrong else _MARK)
-        ]
-        return [max(rows, key=lambda row: row[:2])[2]] if rows else []
+        best = max(range(len(texts)), key=lambda i: (texts[i] in wrong, likeness[i]))
+        needed = _MARK_TROUBLE if texts[best] in wrong else _MARK
+        return [self._attached[best]] if likeness[best] >= needed else []
 
 
 def _same(source: _Source, attached: Sequence[_Source]) -> bool:

@@ -1,0 +1,317 @@
+"""A conversation in progress: its session, its profile, what is queued, what was answered last.
+
+Knows nothing of terminals. The agent and its models are loaded on the first question, or before
+it in the background; until then nothing heavy is imported.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event as Flag
+from threading import Thread
+from typing import TYPE_CHECKING, cast
+
+from ..errors import ModelError, SourceError, UserError
+from ..tools.media import decode_image
+from ..tools.ocr import Line
+from .answer import Answer
+from .events import AnswerReady, Event, Failed, PictureDropped, PictureStarted, StepStarted
+from .sessions import Session, Sessions, Turn
+from .state import Attachment, Exchange
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+
+    from ..index.library import Library
+    from .agent import Agent
+
+__all__ = ["Conversation", "Last", "Queued"]
+
+_ATTACHED = re.compile(r"a[1-9]\d*")
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """A picture that goes along with the next question.
+
+    Attributes:
+        name: for people.
+        image: the file, or the bytes of one.
+    """
+
+    name: str
+    image: Path | bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Last:
+    """The latest answer and what is known of how it came about.
+
+    Attributes:
+        question: as asked.
+        answer: what it ended in.
+        attachments: the pictures that came with it, with what was read off them.
+        history: the exchanges before it.
+        searches: how many times the library was searched; 0 where it was not or that is unknown.
+        dropped: pictures that were left out, and why.
+    """
+
+    question: str
+    answer: Answer
+    attachments: tuple[Attachment, ...] = ()
+    history: tuple[Exchange, ...] = ()
+    searches: int = 0
+    dropped: tuple[str, ...] = ()
+
+    @property
+    def wordings(self) -> tuple[str, ...]:
+        """What the library was searched for, worded as the steps word it."""
+        from .wording import reworded, wordings
+
+        first = wordings(self.question, self.history, self.attachments)
+        if self.searches < 2:
+            return first
+        return first + reworded(self.question, self.history, first)
+
+
+class _Unkept(Session):
+    """A session of a library that cannot be written: it lasts as long as the program."""
+
+    def append(self, question: str, attachments: Sequence[Attachment], answer: Answer) -> None:
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        self.turns.append(Turn(question, tuple(attachments), answer, at))
+
+
+class Conversation:
+    """Questions and answers on one library.
+
+    Args:
+        library: what is answered from.
+        profile: which models fill the roles.
+        session: the name of an earlier conversation to go on with, or of a new one; the date and
+            time where left out.
+        chat_model: in place of the profile's.
+
+    Attributes:
+        queued: the pictures for the next question.
+        last: the latest answer, if there is one.
+        kept: whether turns are written down.
+
+    Raises:
+        UserError: not a session name.
+        LibraryDamaged: the session cannot be read.
+    """
+
+    def __init__(
+        self,
+        library: Library,
+        profile: str,
+        session: str | None = None,
+        *,
+        chat_model: BaseChatModel | None = None,
+    ) -> None:
+        self.library = library
+        self.profile = profile
+        self.queued: list[Queued] = []
+        self.sessions = Sessions(library.folder)
+        self.kept = _can_write(library.folder)
+        self._chat_model = chat_model
+        self._agent: Agent | None = None
+        self._loading: Thread | None = None
+        self._leaving = Flag()
+        self._searches = 0
+        self._wanted: dict[int, str] = {}
+        self._dropped: dict[int, str] = {}
+        self._open(session or f"{datetime.now():%Y-%m-%d-%H%M%S}")
+
+    def resume(self, name: str) -> None:
+        """Go on with an earlier conversation.
+
+        Raises:
+            UserError: there is none of that name.
+        """
+        known = [summary.name for summary in self.sessions.ls()]
+        if name not in known:
+            raise UserError(f"no conversation is called {name!r}", "/sessions lists them")
+        self._open(name)
+
+    def _open(self, name: str) -> None:
+        session = self.sessions.open(name)
+        if not self.kept:
+            session = _Unkept(self.sessions, name, session.turns)
+        self.session = session
+        self.last = _last(session)
+
+    # ── attachments ──────────────────────────────────────────────────────────────────────────
+
+    def attach(self, path: Path) -> Queued:
+        """Queue a picture for the next question, once it has been decoded.
+
+        Raises:
+            SourceError: not a picture that can be read.
+        """
+        path = path.expanduser().absolute()
+        if not path.exists():
+            raise SourceError(f"{path}: no such file", "/attach PATH, Tab completes it")
+        if not path.is_file():
+            raise SourceError(f"{path}: not a file", "attach one picture at a time")
+        decode_image(path)
+        return self._enqueue(Queued(path.name, path))
+
+    def attach_data(self, data: bytes) -> Queued:
+        """Queue the bytes of a picture file, under the name the agent will give it."""
+        return self._enqueue(Queued(f"picture {len(self.queued) + 1}", data))
+
+    def _enqueue(self, queued: Queued) -> Queued:
+        self.queued.append(queued)
+        return queued
+
+    # ── the agent ────────────────────────────────────────────────────────────────────────────
+
+    def warm_up(self) -> None:
+        """Load the models in the background; the first question waits for the rest of it."""
+        if self._loading is None and self._agent is None:
+            self._loading = Thread(target=self._load, name="limner-warm-up", daemon=True)
+            self._loading.start()
+
+    def _load(self) -> None:
+        with suppress(Exception):  # what fails here fails again, and is told, where it is needed
+            self._agent = self._new_agent(self.profile)
+            for step in (lambda: self._agent and self._agent.graph, self._first_search):
+                if self._leaving.is_set():
+                    return
+                step()
+
+    def _first_search(self) -> object:
+        return self.library.search("warm up", k=1)
+
+    def _new_agent(self, profile: str) -> Agent:
+        from .agent import Agent
+
+        return Agent(self.library, profile, chat_model=self._chat_model)
+
+    def _ready(self) -> Agent:
+        if self._loading is not None:
+            self._loading.join()
+            self._loading = None
+        if self._agent is None:
+            self._agent = self._new_agent(self.profile)
+        return self._agent
+
+    def use_profile(self, name: str) -> None:
+        """Answer with other models from now on.
+
+        Raises:
+            DeveloperError: there is no such profile.
+            ModelMissing: it cannot be run here; the one before stays.
+        """
+        if self._loading is not None:
+            self._loading.join()
+            self._loading = None
+        agent = self._new_agent(name)
+        if self._agent is not None:
+            self._agent.close()
+        self._agent, self.profile = agent, name
+
+    def close(self) -> None:
+        """Let go of the models and of what was kept aside."""
+        self._leaving.set()
+        if self._loading is not None:
+            self._loading.join()
+        if self._agent is not None:
+            self._agent.close()
+
+    # ── a turn ───────────────────────────────────────────────────────────────────────────────
+
+    def ask(self, question: str, show: Callable[[Event], None]) -> AnswerReady | Failed:
+        """Answer a question with the pictures that are queued.
+
+        They stay queued where the turn fails, so that it can be asked again.
+
+        Args:
+            question: in plain words.
+            show: told of every event before the last.
+
+        Returns:
+            The last event.
+
+        Raises:
+            LimnerError: the turn did not start.
+            KeyboardInterrupt: the person stopped it before anything was written.
+        """
+        agent = self._ready()
+        agent.session = self.session
+        history = self.session.history()
+        self._searches, self._wanted, self._dropped = 0, {}, {}
+        images = [queued.image for queued in self.queued]
+        events = cast(Generator[Event, None, None], agent.stream(question, images))
+        try:
+            last = self._followed(events, show)
+        except (
+            KeyboardInterrupt
+        ) as stop:  # it came while an event was shown, not while one was made
+            last = cast(AnswerReady | Failed, events.throw(stop))
+        self._remember(question, history, last)
+        return last
+
+    def _followed(
+        self, events: Iterable[Event], show: Callable[[Event], None]
+    ) -> AnswerReady | Failed:
+        for event in events:
+            if isinstance(event, AnswerReady | Failed):
+                return event
+            self._note(event)
+            show(event)
+        raise ModelError("the turn ended without an answer")
+
+    def _note(self, event: Event) -> None:
+        if isinstance(event, StepStarted) and event.step == "retrieve":
+            self._searches += 1
+        elif isinstance(event, PictureStarted):
+            self._wanted[event.slot] = event.words
+        elif isinstance(event, PictureDropped):
+            self._dropped[event.slot] = event.reason
+
+    def _remember(
+        self, question: str, history: tuple[Exchange, ...], last: AnswerReady | Failed
+    ) -> None:
+        answer = last.answer if isinstance(last, AnswerReady) else last.partial
+        if isinstance(last, Failed) and not answer.parts:
+            return
+        if isinstance(last, AnswerReady) or last.interrupted:
+            self.queued.clear()
+        self.last = Last(
+            question,
+            answer,
+            _attached(answer),
+            history,
+            self._searches,
+            tuple(f"{self._wanted.get(n, '')}: {why}" for n, why in self._dropped.items()),
+        )
+
+
+def _attached(answer: Answer) -> tuple[Attachment, ...]:
+    """The attachments of a turn with what was read off them: passages a1, a2 and so on."""
+    return tuple(
+        Attachment(p.image or "", p.source, (Line(p.text, p.box or (0, 0, 0, 0), 1.0),))
+        for p in answer.passages
+        if _ATTACHED.fullmatch(p.id)
+    )
+
+
+def _last(session: Session) -> Last | None:
+    if not session.turns:
+        return None
+    turn = session.turns[-1]
+    return Last(turn.question, turn.answer, _attached(turn.answer), session.history()[:-1])
+
+
+def _can_write(folder: Path) -> bool:
+    existing = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+    return os.access(existing, os.W_OK)

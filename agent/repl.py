@@ -1,0 +1,140 @@
+"""The REPL behind ``limner chat``: asks, answers, and lives on whatever happens.
+
+Without a terminal it answers stdin line by line and decorates nothing. Knows the conversation,
+the screen and the prompt; loads no model until the first prompt is shown.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import LimnerError, ModelError
+from .conversation import Conversation
+from .events import AnswerReady, Failed
+from .preview import Preview
+from .repl_commands import Commands, Leave
+from .repl_input import Prompt, piped_lines, quiet
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+
+    from ..index.library import Library
+    from .terminal import Screen
+
+__all__ = ["Repl"]
+
+
+class Repl:
+    """One conversation in a terminal, or over a pipe.
+
+    Args:
+        library: what is answered from.
+        profile: which models fill the roles.
+        session: an earlier conversation to go on with, or the name of a new one; a new one gets
+            the date and time for a name where left out.
+        screen: where everything is written.
+        chat_model: in place of the profile's.
+
+    Raises:
+        UserError: not a session name.
+        LibraryDamaged: the session cannot be read.
+    """
+
+    def __init__(
+        self,
+        library: Library,
+        profile: str,
+        session: str | None,
+        screen: Screen,
+        *,
+        chat_model: BaseChatModel | None = None,
+    ) -> None:
+        self._talk = Conversation(library, profile, session, chat_model=chat_model)
+        self._screen = screen
+        self._commands = Commands(self._talk, screen)
+        self._interactive = sys.stdin.isatty() and screen.out.is_terminal
+
+    def run(self) -> None:
+        """Answer until the person leaves or stdin ends."""
+        try:
+            for line in self._prompted() if self._interactive else piped_lines():
+                self._take(line.strip())
+        except Leave:
+            pass
+        finally:
+            self._farewell()
+            self._talk.close()
+
+    def _prompted(self) -> Iterator[str]:
+        talk = self._talk
+        if not talk.library.exists:
+            self._screen.say("no library here yet: limner add PATH fills one")
+        self._commands.recall()
+        folder = talk.library.folder if talk.kept else None
+        prompt = Prompt(folder, self._commands.offers(), self._toolbar, talk.warm_up)
+        while True:
+            try:
+                line = prompt.read()
+            except EOFError:
+                return
+            yield line
+
+    def _toolbar(self) -> str:
+        names = ", ".join(queued.name for queued in self._talk.queued)
+        parts = [self._talk.session.name, self._talk.profile, f"attached: {names}" if names else ""]
+        return " · ".join([*filter(None, parts), "/help"])
+
+    def _take(self, line: str) -> None:
+        """Do what one message asks for; nothing that goes wrong ends the loop."""
+        if not line:
+            return
+        try:
+            with quiet() if self._interactive else nullcontext():
+                if not self._commands.run(line):
+                    self._answer(line)
+        except LimnerError as error:
+            self._screen.print_error(error)
+        except Exception as error:
+            self._screen.print_error(ModelError(f"{type(error).__name__}: {error}"))
+        except KeyboardInterrupt:
+            if not self._interactive:
+                raise
+            self._screen.say("stopped")
+        if self._interactive:
+            self._screen.print("")
+
+    def _answer(self, question: str) -> None:
+        with Preview(self._screen.err) as preview:
+            last = self._talk.ask(question, preview.show)
+        if isinstance(last, AnswerReady):
+            self._screen.print_answer(last.answer)
+            return
+        self._failed(last)
+
+    def _failed(self, last: Failed) -> None:
+        if last.partial.parts:
+            self._screen.print_answer(last.partial)
+        if not last.interrupted:
+            raise last.error
+        if not self._interactive:
+            raise KeyboardInterrupt
+        self._screen.say("stopped")
+
+    def _farewell(self) -> None:
+        talk = self._talk
+        if not talk.session.turns:
+            return
+        if not talk.kept:
+            self._screen.say("the library cannot be written: this conversation was not kept")
+            return
+        command = ["limner", "chat"]
+        if talk.library.folder != Path(".limner"):
+            command += ["--library", os.fspath(talk.library.folder)]
+        command += ["--session", talk.session.name]
+        self._screen.say(f"go on with it later: {shlex.join(command)}")

