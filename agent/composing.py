@@ -73,7 +73,7 @@ def _text(content: str, passages: int, attachments: int) -> Text:
 
 
 def _abstention(state: TurnState, work: Workbench) -> str:
-    if not work.library.exists or not state["passages"] and not state["attachments"]:
+    if not work.library.exists or (not state["passages"] and not state["attachments"]):
         return "This is not in your library, which is empty or holds nothing like it."
     nearest = list(dict.fromkeys(p.place for p in state["passages"]))[:3]
     if not nearest:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event as Flag
 from threading import Thread
+from time import monotonic
 from typing import TYPE_CHECKING, cast
 
 from ..errors import ModelError, SourceError, UserError
@@ -24,6 +25,7 @@ from .answer import Answer
 from .events import AnswerReady, Event, Failed, PictureDropped, PictureStarted, StepStarted
 from .sessions import Session, Sessions, Turn
 from .state import Attachment, Exchange
+from .wording import reworded, wordings
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Conversation", "Last", "Queued"]
 
+_PAUSE = 0.8  # seconds without a key after which loading goes on
 _ATTACHED = re.compile(r"a[1-9]\d*")
 
 
@@ -71,21 +74,17 @@ class Last:
 
     @property
     def wordings(self) -> tuple[str, ...]:
-        """What the library was searched for, worded as the steps word it."""
-        from .wording import reworded, wordings
+        """What the library was searched for, worded as the step ``retrieve`` words it."""
+        if self.answer.refused:
+            return ()
+        return wordings(self.question, self.history, self.attachments)
 
-        first = wordings(self.question, self.history, self.attachments)
+    @property
+    def rewordings(self) -> tuple[str, ...]:
+        """What it was searched for the second time, worded as the step ``grade`` words it."""
         if self.searches < 2:
-            return first
-        return first + reworded(self.question, self.history, first)
-
-
-class _Unkept(Session):
-    """A session of a library that cannot be written: it lasts as long as the program."""
-
-    def append(self, question: str, attachments: Sequence[Attachment], answer: Answer) -> None:
-        at = datetime.now(UTC).isoformat(timespec="seconds")
-        self.turns.append(Turn(question, tuple(attachments), answer, at))
+            return ()
+        return reworded(self.question, self.history, self.wordings)
 
 
 class Conversation:
@@ -101,7 +100,8 @@ class Conversation:
     Attributes:
         queued: the pictures for the next question.
         last: the latest answer, if there is one.
-        kept: whether turns are written down.
+        kept: whether turns are written down; not in a library that cannot be written, and then
+            each question stands alone.
 
     Raises:
         UserError: not a session name.
@@ -124,7 +124,9 @@ class Conversation:
         self._chat_model = chat_model
         self._agent: Agent | None = None
         self._loading: Thread | None = None
-        self._leaving = Flag()
+        self._hurry = Flag()
+        self._leaving = False
+        self._typed = 0.0
         self._searches = 0
         self._wanted: dict[int, str] = {}
         self._dropped: dict[int, str] = {}
@@ -142,11 +144,8 @@ class Conversation:
         self._open(name)
 
     def _open(self, name: str) -> None:
-        session = self.sessions.open(name)
-        if not self.kept:
-            session = _Unkept(self.sessions, name, session.turns)
-        self.session = session
-        self.last = _last(session)
+        self.session = self.sessions.open(name)
+        self.last = _last(self.session)
 
     # ── attachments ──────────────────────────────────────────────────────────────────────────
 
@@ -180,28 +179,47 @@ class Conversation:
             self._loading = Thread(target=self._load, name="limner-warm-up", daemon=True)
             self._loading.start()
 
+    def typing(self) -> None:
+        """The person is typing: what loads in the background waits for a pause."""
+        self._typed = monotonic()
+
     def _load(self) -> None:
+        embeddings = self.library.embeddings
+        steps: tuple[Callable[[], object], ...] = (
+            self._make_agent,
+            lambda: self._agent and self._agent.graph,
+            lambda: self.library.exists and embeddings.encode_query(["warm up"]),
+            lambda: self.library.search("warm up", k=1),
+        )
         with suppress(Exception):  # what fails here fails again, and is told, where it is needed
-            self._agent = self._new_agent(self.profile)
-            for step in (lambda: self._agent and self._agent.graph, self._first_search):
-                if self._leaving.is_set():
+            for step in steps:
+                while monotonic() < self._typed + _PAUSE and not self._hurry.wait(_PAUSE / 4):
+                    pass
+                if self._leaving:
                     return
                 step()
 
-    def _first_search(self) -> object:
-        return self.library.search("warm up", k=1)
+    def _make_agent(self) -> None:
+        self._agent = self._new_agent(self.profile)
 
     def _new_agent(self, profile: str) -> Agent:
         from .agent import Agent
 
-        return Agent(self.library, profile, chat_model=self._chat_model)
+        name = self.session.name if self.kept else None
+        return Agent(self.library, profile, chat_model=self._chat_model, session=name)
 
-    def _ready(self) -> Agent:
+    def _settle(self) -> None:
+        """Wait until nothing is being loaded any more."""
+        self._hurry.set()
         if self._loading is not None:
             self._loading.join()
             self._loading = None
+
+    def _ready(self) -> Agent:
+        self._settle()
         if self._agent is None:
-            self._agent = self._new_agent(self.profile)
+            self._make_agent()
+        assert self._agent is not None
         return self._agent
 
     def use_profile(self, name: str) -> None:
@@ -211,9 +229,7 @@ class Conversation:
             DeveloperError: there is no such profile.
             ModelMissing: it cannot be run here; the one before stays.
         """
-        if self._loading is not None:
-            self._loading.join()
-            self._loading = None
+        self._settle()
         agent = self._new_agent(name)
         if self._agent is not None:
             self._agent.close()
@@ -221,9 +237,8 @@ class Conversation:
 
     def close(self) -> None:
         """Let go of the models and of what was kept aside."""
-        self._leaving.set()
-        if self._loading is not None:
-            self._loading.join()
+        self._leaving = True
+        self._settle()
         if self._agent is not None:
             self._agent.close()
 
@@ -246,8 +261,8 @@ class Conversation:
             KeyboardInterrupt: the person stopped it before anything was written.
         """
         agent = self._ready()
-        agent.session = self.session
-        history = self.session.history()
+        agent.session = self.session if self.kept else None
+        history = agent.session.history() if agent.session else ()
         self._searches, self._wanted, self._dropped = 0, {}, {}
         images = [queued.image for queued in self.queued]
         events = cast(Generator[Event, None, None], agent.stream(question, images))
@@ -286,6 +301,8 @@ class Conversation:
             return
         if isinstance(last, AnswerReady) or last.interrupted:
             self.queued.clear()
+            if not self.kept:  # at least for as long as the program runs
+                self.session.turns.append(Turn(question, (), answer, _now()))
         self.last = Last(
             question,
             answer,
@@ -310,6 +327,10 @@ def _last(session: Session) -> Last | None:
         return None
     turn = session.turns[-1]
     return Last(turn.question, turn.answer, _attached(turn.answer), session.history()[:-1])
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _can_write(folder: Path) -> bool:

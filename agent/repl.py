@@ -73,17 +73,27 @@ class Repl:
 
     def _prompted(self) -> Iterator[str]:
         talk = self._talk
-        if not talk.library.exists:
-            self._screen.say("no library here yet: limner add PATH fills one")
-        self._commands.recall()
+        self._greet()
         folder = talk.library.folder if talk.kept else None
-        prompt = Prompt(folder, self._commands.offers(), self._toolbar, talk.warm_up)
+        offers = self._commands.offers()
+        prompt = Prompt(folder, offers, self._toolbar, talk.warm_up, talk.typing)
         while True:
             try:
                 line = prompt.read()
             except EOFError:
                 return
             yield line
+
+    def _greet(self) -> None:
+        talk, screen = self._talk, self._screen
+        if talk.library.exists:
+            screen.say(f"Ask about what {talk.library.folder} holds. /help lists the commands.")
+        else:
+            screen.say(f"Nothing is in {talk.library.folder} yet: limner add PATH fills it.")
+        if not talk.kept:
+            screen.say("It cannot be written: nothing is kept, and each question stands alone.")
+        self._commands.recall()
+        screen.print("")
 
     def _toolbar(self) -> str:
         names = ", ".join(queued.name for queued in self._talk.queued)
@@ -128,10 +138,7 @@ class Repl:
 
     def _farewell(self) -> None:
         talk = self._talk
-        if not talk.session.turns:
-            return
-        if not talk.kept:
-            self._screen.say("the library cannot be written: this conversation was not kept")
+        if not talk.session.turns or not talk.kept:
             return
         command = ["limner", "chat"]
         if talk.library.folder != Path(".limner"):

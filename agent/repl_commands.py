@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING
 from ..errors import UserError
 from .answer import Answer, Picture, Retrieved, Text
 from .plain_text import clean_line
+from .render import notice, save_page
 from .repl_input import Offer
 
 if TYPE_CHECKING:
     from ..index.passage import Passage
+    from ..tools.media import MediaStore
     from .conversation import Conversation, Last
     from .terminal import Screen
 
@@ -152,15 +154,12 @@ class Commands:
         answer = self._last().answer
         if not answer.passages:
             raise UserError("the last answer has no sources", "/why")
-        passage = answer.passages[_number(argument, len(answer.passages), "/show") - 1]
-        parts: list[Text | Picture] = [Text(passage.text)] if passage.text.strip() else []
-        media = self._talk.library.media
-        folder = str(media.folder)
-        if passage.image is not None:
-            parts.append(Picture(passage.image, passage.context, passage.text, Retrieved(passage)))
-            folder = folder if passage.image in media else answer.folder
-        self._screen.print(f"[{argument}] {clean_line(passage.place)}", "bold")
-        self._screen.print_answer(Answer(tuple(parts), folder=folder))
+        number = _number(argument, len(answer.passages), "/show")
+        passage = answer.passages[number - 1]
+        self._screen.print(f"[{number}] {clean_line(passage.place)}", "bold")
+        if passage.context:
+            self._screen.print(passage.context.splitlines()[0], "dim")
+        self._screen.print_answer(_whole(passage, self._talk.library.media, answer.folder))
 
     def why(self, _: str = "") -> None:
         """How the last answer came about."""
@@ -171,8 +170,6 @@ class Commands:
 
     def export(self, argument: str) -> None:
         """Write the conversation to a file."""
-        from .render import save_page
-
         session = self._talk.session
         if not argument:
             raise UserError("to which file?", "/export answers.html, or .md, or .json")
@@ -248,13 +245,35 @@ def _facts(last: Last, profile: str) -> list[tuple[str, str]]:
     answer, usage = last.answer, last.answer.usage
     passages = [_placed(n, p, n in answer.citations) for n, p in enumerate(answer.passages, 1)]
     rows = [("question", last.question)]
-    rows += _under("searched for", () if answer.refused else last.wordings)
+    rows += _under("searched for", last.wordings)
+    rows += _under("then for", last.rewordings)
     rows += _under("found", passages)
     rows += _under("pictures", [f"{p.caption} ({p.origin.label})" for p in answer.pictures])
     rows += _under("left out", last.dropped)
-    rows += _under("time", [f"{step} {seconds:.2f} s" for step, seconds in answer.timings])
+    rows.append(("ended", notice(answer) or "answered"))
+    rows.append(("time", _times(answer)))
     rows.append(("tokens", f"{usage.input_tokens} read, {usage.output_tokens} written"))
     return [*rows, ("profile", profile)]
+
+
+def _times(answer: Answer) -> str:
+    """The seconds of a turn and of the steps that took any."""
+    whole = sum(seconds for _, seconds in answer.timings)
+    steps = [f"{step} {seconds:.2f}" for step, seconds in answer.timings if seconds >= 0.005]
+    return f"{whole:.2f} s" + (f": {', '.join(steps)}" if steps else "")
+
+
+def _whole(passage: Passage, media: MediaStore, folder: str) -> Answer:
+    """A passage with nothing left out, as what the screen prints."""
+    figure = passage.modality == "figure" and passage.image is not None
+    parts: list[Text | Picture] = []
+    if passage.text.strip() and not figure:
+        parts.append(Text(passage.text))
+    if passage.image is not None:
+        caption = passage.text if figure else passage.modality
+        parts.append(Picture(passage.image, caption, caption, Retrieved(passage)))
+        folder = str(media.folder) if passage.image in media else folder
+    return Answer(tuple(parts), folder=folder)
 
 
 def _placed(number: int, passage: Passage, cited: bool) -> str:

@@ -66,6 +66,7 @@ class Prompt:
         offers: what Tab offers, by command.
         toolbar: the words below the prompt, asked for again whenever it is drawn.
         shown: called once, when the first prompt is on the screen.
+        typing: called at every change of what is typed.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Prompt:
         offers: Mapping[str, Offer],
         toolbar: Callable[[], str],
         shown: Callable[[], None],
+        typing: Callable[[], None],
     ) -> None:
         self._toolbar = toolbar
         self._session: PromptSession[str] = PromptSession(
@@ -89,6 +91,7 @@ class Prompt:
             style=_STYLE,
         )
         self._session.app.after_render += _once(shown)
+        self._session.default_buffer.on_text_changed += lambda _: typing()
 
     def read(self) -> str:
         """The next message.

@@ -23,6 +23,7 @@ from langgraph.runtime import Runtime
 from ..errors import LimnerError, ModelError
 from ..index.passage import Passage
 from ..prompts import prompt
+from ..tools.chat_models.extractive import drawing_request
 from ..tools.ocr import read_lines, row_lines
 from ..tools.safety import refusal
 from .answer import Usage
@@ -87,7 +88,9 @@ def grade(state: TurnState, runtime: Context) -> Update:
     work = runtime.context
     attached = _attached(state)
     found = state["passages"]
-    if work.calibration is None:
+    if drawing_request(state["question"]):
+        answerable, score = True, None
+    elif work.calibration is None:
         answerable, score = bool(found or attached), None
     else:
         score = relevance(
@@ -95,7 +98,7 @@ def grade(state: TurnState, runtime: Context) -> Update:
             found,
             work.encoder,
             work.calibration,
-            queries=state["queries"],
+            queries=_forms(state),
             attachments=attached,
         )
         answerable = score >= work.calibration.threshold
@@ -106,6 +109,11 @@ def grade(state: TurnState, runtime: Context) -> Update:
     if answerable:
         runtime.stream_writer(SourcesFound(found))
     return {"relevance": score, "answerable": answerable, "rewrites": 2}
+
+
+def _forms(state: TurnState) -> tuple[str, ...]:
+    """The question's other forms. Bare words find more, but they are no form of the question."""
+    return state["queries"] if state["rewrites"] == 0 or state["history"] else ()
 
 
 def _attached(state: TurnState) -> tuple[Passage, ...]:
@@ -157,7 +165,7 @@ def _messages(state: TurnState, work: Workbench) -> list[BaseMessage]:
         additional_kwargs={
             "passages": offered,
             "question": state["question"],
-            "queries": list(state["queries"]),
+            "queries": list(_forms(state)),
         },
     )
     return [SystemMessage(prompt("answer")), *earlier, asked]

@@ -76,13 +76,17 @@ class Screen:
         """Write an answer on stdout: its parts in order, then the sources that it cites."""
         if answer.partial:
             _put(self.out, Styled(notice(answer), "yellow"))
-        for part in answer.parts:
+        for number, part in enumerate(answer.parts):
+            if number:
+                _put(self.out, Styled())
             if isinstance(part, Text):
                 _put(self.out, _with_citations(part.content, len(answer.passages)))
             else:
                 self._print_picture(part, answer.folder)
+        sources = cited_passages(answer)
+        if sources:
             _put(self.out, Styled())
-        self._print_numbered(cited_passages(answer))
+            self._print_numbered(sources)
 
     def print_question(self, question: str, attached: Sequence[str] = ()) -> None:
         """Write a question on stdout, with the names of what is attached to it."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from ..index.keyword import words
+from ..tools.quoting import troubles
+from ..tools.sentences import stems
 from .state import Attachment, Exchange
 
 __all__ = ["is_follow_up", "reworded", "wordings"]
@@ -25,7 +26,7 @@ def is_follow_up(question: str) -> bool:
     """Whether a question leans on the one before it: "and on Windows?", "how long is it?"."""
     if _OPENING.match(question):
         return True
-    content = len(set(words(question)))
+    content = len(set(stems(question)))
     return content <= 1 or (content <= 4 and _POINTING.search(question) is not None)
 
 
@@ -47,11 +48,14 @@ def wordings(
     leans = _OPENING.match(question) if attachments else is_follow_up(question)
     if history and leans:
         joined = f"{history[-1].question} {question}"
-    screens = [
-        " ".join(" ".join(line.text for line in a.lines).split()[:_SCREEN_WORDS])
-        for a in attachments
-    ]
+    screens = [_gist([line.text for line in a.lines]) for a in attachments]
     return (joined, *(f"{question} {screen}" for screen in screens if screen))
+
+
+def _gist(rows: Sequence[str]) -> str:
+    """What a screen is about: the rows that report trouble, else all of them."""
+    told = " ".join(troubles(rows) or rows)
+    return " ".join(told.split()[:_SCREEN_WORDS])
 
 
 def reworded(question: str, history: Sequence[Exchange], tried: Sequence[str]) -> tuple[str, ...]:
@@ -61,6 +65,6 @@ def reworded(question: str, history: Sequence[Exchange], tried: Sequence[str]) -
         New wordings, or nothing where none is left to try.
     """
     candidates = [f"{h.question} {question}" for h in history[-1:]]
-    candidates.append(" ".join(words(question)))
+    candidates.append(" ".join(stems(question)))
     new = [c for c in candidates if c.strip() and c not in tried and c != question.lower()]
     return tuple(new[:1])

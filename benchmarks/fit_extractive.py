@@ -29,7 +29,7 @@ from langchain_core.messages import HumanMessage
 from limner.agent.grading import CALIBRATIONS, evidence, relevance
 from limner.index.passage import Passage
 from limner.tools.chat_models.extractive import Extractive
-from limner.tools.quoting import MINILM, Quote, Weights, weigh
+from limner.tools.quoting import MINILM, Quote, weigh
 from limner.tools.sentences import CachedEncoder, split_sentences, stems
 
 Floats = np.ndarray
@@ -62,6 +62,11 @@ class Question:
     answers: tuple[str, ...]
 
 
+Chunks = Sequence[Chunk]
+Questions = Sequence[Question]
+Table = list[tuple[Floats, Floats]]
+
+
 def load(path: Path, articles: str) -> list[dict[str, Any]]:
     data = json.loads(path.read_text(encoding="utf-8"))
     found: list[dict[str, Any]] = data["data"]
@@ -71,16 +76,12 @@ def load(path: Path, articles: str) -> list[dict[str, Any]]:
 
 def cut(sentences: Sequence[str], count: Callable[[str], int]) -> Iterator[tuple[str, ...]]:
     held: list[str] = []
-    size = 0
     for sentence in sentences:
-        length = count(sentence)
-        if held and size + length > TOKENS:
+        if held and sum(map(count, [*held, sentence])) > TOKENS:
             yield tuple(held)
-            held, size = [], 0
+            held = []
         held.append(sentence)
-        size += length
-    if held:
-        yield tuple(held)
+    yield tuple(held)
 
 
 def read(
@@ -100,15 +101,10 @@ def read(
     return chunks, questions
 
 
-# Retrieval
-
-
 class Index:
     """Every question against some chunks: cosines and BM25, rows of questions."""
 
-    def __init__(
-        self, chunks: Sequence[Chunk], questions: Sequence[Question], encoder: CachedEncoder
-    ) -> None:
+    def __init__(self, chunks: Chunks, questions: Questions, encoder: CachedEncoder) -> None:
         self.chunks = list(chunks)
         asked = encoder.encode_query([q.text for q in questions])
         self.dense = asked @ encoder.encode_document([c.text for c in chunks]).T
@@ -118,7 +114,7 @@ class Index:
         self.sentence = np.stack(closest, axis=1)
         self.fused = self.dense + 0.25 * self.keyword / math.log(len(chunks) + 1)
 
-    def _bm25(self, questions: Sequence[Question], words: Callable[[str], list[str]]) -> Floats:
+    def _bm25(self, questions: Questions, words: Callable[[str], list[str]]) -> Floats:
         index = bm25s.BM25(method="lucene", k1=1.2, b=0.75)
         index.index([words(c.text) for c in self.chunks], show_progress=False)
         scores = [index.get_scores(words(q.text) or ["\0"]) for q in questions]
@@ -135,7 +131,7 @@ def reciprocal_rank(lists: Sequence[Floats], k: int) -> Floats:
     return np.sum([1 / (k + 1 + rank) for rank in ranks], axis=0)
 
 
-def recalls(scores: Floats, index: Index, questions: Sequence[Question]) -> list[float]:
+def recalls(scores: Floats, index: Index, questions: Questions) -> list[float]:
     files = np.array([c.file for c in index.chunks])
     best = np.stack([scores[:, files == f].max(axis=1) for f in np.unique(files)], axis=1)
     gold = np.searchsorted(np.unique(files), [q.file for q in questions])
@@ -145,7 +141,7 @@ def recalls(scores: Floats, index: Index, questions: Sequence[Question]) -> list
     return [float((rank < k).mean()) for k in (1, 3, 5)]
 
 
-def retrieval(index: Index, questions: Sequence[Question]) -> dict[str, list[float]]:
+def retrieval(index: Index, questions: Questions) -> dict[str, list[float]]:
     dense, keyword, size = index.dense, index.keyword, math.log(len(index.chunks) + 1)
     variants = {
         "dense": dense,
@@ -163,26 +159,17 @@ def retrieval(index: Index, questions: Sequence[Question]) -> dict[str, list[flo
     return {name: recalls(scores, index, questions) for name, scores in variants.items()}
 
 
-# Quoting
-
-
 def candidates(
-    index: Index, questions: Sequence[Question], encoder: CachedEncoder, weights: Weights = MINILM
+    index: Index, questions: Questions, encoder: CachedEncoder
 ) -> list[tuple[list[Chunk], list[Quote]]]:
     found = []
     for number, question in enumerate(questions):
         chunks = index.best(number)
-        texts = [c.sentences for c in chunks]
-        found.append((chunks, weigh(question.text, texts, encoder, weights=weights)))
+        found.append((chunks, weigh(question.text, [c.sentences for c in chunks], encoder)))
     return found
 
 
-Table = list[tuple[Floats, Floats]]
-
-
-def quote_table(
-    questions: Sequence[Question], found: Sequence[tuple[list[Chunk], list[Quote]]]
-) -> Table:
+def quote_table(questions: Questions, found: Sequence[tuple[list[Chunk], list[Quote]]]) -> Table:
     """Per question: the features of each candidate, and which hold a gold answer."""
     table = []
     for question, (chunks, quotes) in zip(questions, found, strict=True):
@@ -222,42 +209,37 @@ def minimise(loss: Callable[[], torch.Tensor], weights: torch.Tensor) -> Floats:
 
 def marks(table: Table, weights: Floats, gap: float = math.inf) -> list[float]:
     """Share with a gold answer in the first sentence; in up to three; sentences written."""
-    first = three = written = 0
+    rows = []
     for features, right in table:
         scores = features @ weights
         order = np.argsort(-scores, kind="stable")[:3]
-        order = order[scores[order] >= scores[order[0]] - gap]
-        first += bool(right[order[0]])
-        three += bool(right[order].any())
-        written += len(order)
-    return [first / len(table), three / len(table), written / len(table)]
+        right = right[order[scores[order] >= scores[order[0]] - gap]]
+        rows.append((right[0], right.any(), len(right)))
+    return [float(mean) for mean in np.mean(rows, axis=0)]
 
 
-def drafts(index: Index, questions: Sequence[Question], encoder: CachedEncoder) -> list[float]:
+def drafts(index: Index, questions: Questions, encoder: CachedEncoder) -> list[float]:
     """The chat model's own drafts; a question that grading holds back counts as not answered."""
     model = Extractive(encoder=encoder)
     calibration = CALIBRATIONS[MODEL]
-    first = three = written = 0
+    rows = []
     for number, question in enumerate(questions):
         chunks = index.best(number)
         found = [Passage(str(i), c.text, str(c.file)) for i, c in enumerate(chunks)]
-        if relevance(question.text, found, encoder, calibration) < calibration.threshold:
-            continue
+        score = relevance(question.text, found, encoder, calibration)
         given = [{"label": str(i), "text": c.text} for i, c in enumerate(chunks, 1)]
         asked = {"question": question.text, "passages": given}
         draft = model.invoke([HumanMessage("", additional_kwargs=asked)]).text
-        cited = [
-            (sentence, chunks[int(label) - 1].file)
-            for sentence, label in re.findall(r"(.+?) \[(\d+)\](?: |$)", draft)
+        cited = re.findall(r"(.+?) \[(\d+)\](?: |$)", draft)
+        right = [
+            chunks[int(label) - 1].file == question.file
+            and any(a in text for a in question.answers)
+            for text, label in cited
+            if score >= calibration.threshold
         ]
-        right = [f == question.file and any(a in s for a in question.answers) for s, f in cited]
-        first += bool(right[:1] == [True])
-        three += any(right)
-        written += len(right)
-    return [first / len(questions), three / len(questions), written / len(questions)]
+        rows.append((right[:1] == [True], any(right), len(right)))
+    return [float(mean) for mean in np.mean(rows, axis=0)]
 
-
-# Abstention
 
 WORDS = 2.0
 """The weight of shared words in the shipped formula. Free, the fit gives it more than twice as
@@ -265,7 +247,7 @@ much; but annotators write their questions with the text before them, and people
 
 
 def abstention(
-    index: Index, seen: Floats, questions: Sequence[Question], indexed: set[int], seed: int
+    index: Index, seen: Floats, questions: Questions, indexed: set[int], seed: int
 ) -> dict[str, list[float]]:
     """Fit on half of the indexed articles and the other foreign questions; report on the rest."""
     rng = np.random.default_rng(seed)
@@ -299,14 +281,7 @@ def fit_relevance(
 ) -> tuple[Floats, float]:
     """Logistic regression, both classes of equal weight; the threshold balances 10 % and 6 %.
 
-    Args:
-        seen: questions by (sentence, passage, words).
-        foreign: rows of questions about articles that are not indexed.
-        real: rows of questions about articles that are.
-        words: hold that weight instead of fitting it.
-
-    Returns:
-        The weights and the bias; the threshold as log-odds.
+    ``words`` holds that weight instead of fitting it. Returns weights and bias, then the threshold.
     """
     rows = torch.tensor(np.c_[seen, np.ones(len(seen))])
     free = torch.zeros(rows.shape[1], dtype=torch.float64, requires_grad=True)
@@ -329,20 +304,14 @@ def fit_relevance(
     return fitted, float(cuts[int(np.argmin(costs))])
 
 
-def libraries(count: int) -> Iterator[set[int]]:
-    """Which articles are indexed: every other one, the others, and two halves drawn by lot."""
-    yield set(range(0, count, 2))
-    yield set(range(1, count, 2))
-    for seed in (2, 3):
-        yield set(np.random.default_rng(seed).permutation(count)[: count // 2].tolist())
-
-
 def abstentions(
-    chunks: Sequence[Chunk], questions: Sequence[Question], encoder: CachedEncoder
+    chunks: Chunks, questions: Questions, encoder: CachedEncoder
 ) -> dict[str, list[float]]:
     """The mean and the worst over four libraries, five seeded splits each."""
     trials: dict[str, list[list[float]]] = {}
-    for indexed in libraries(chunks[-1].article + 1):
+    count = chunks[-1].article + 1
+    drawn = [np.random.default_rng(seed).permutation(count)[::2].tolist() for seed in (2, 3)]
+    for indexed in map(set, (range(0, count, 2), range(1, count, 2), *drawn)):
         index = Index([c for c in chunks if c.article in indexed], questions, encoder)
         found = candidates(index, questions, encoder)
         seen = np.array([evidence(quotes) for _, quotes in found])
@@ -360,9 +329,6 @@ def abstentions(
     }
 
 
-# Tables
-
-
 def show(title: str, head: Sequence[str], rows: dict[str, Sequence[float]]) -> None:
     print(f"\n{title}\n{'':36}" + "".join(f"{h:>11}" for h in head))
     for name, values in rows.items():
@@ -373,14 +339,14 @@ def quoting(table: Table, half: Floats) -> dict[str, list[float]]:
     """The quoting marks with weights fitted on either half, and with the shipped ones."""
     parts = {"even": np.flatnonzero(half), "odd": np.flatnonzero(~half)}
     parts["all"] = np.arange(len(table))
-    pick: Callable[[str], Table] = lambda name: [table[i] for i in parts[name]]  # noqa: E731
+    pick = {name: [table[i] for i in numbers] for name, numbers in parts.items()}
     rows: dict[str, list[float]] = {}
     for fitted, held in (("even", "odd"), ("odd", "even"), ("all", "all")):
-        weights = fit_quotes(pick(fitted))
+        weights = fit_quotes(pick[fitted])
         print(f"weights fitted on {fitted}:", weights.round(2).tolist())
-        rows[f"fit {fitted}, on {fitted}"] = marks(pick(fitted), weights)
+        rows[f"fit {fitted}, on {fitted}"] = marks(pick[fitted], weights)
         if held != fitted:
-            rows[f"fit {fitted}, on {held}"] = marks(pick(held), weights)
+            rows[f"fit {fitted}, on {held}"] = marks(pick[held], weights)
     shipped = np.array(astuple(MINILM))
     for gap in (math.inf, 3.0, 2.0, 1.5, 1.0):
         rows[f"shipped, on all, gap {gap}"] = marks(table, shipped, gap)

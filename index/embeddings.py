@@ -7,7 +7,7 @@ must know of the model: how many tokens it reads and how to count them.
 from __future__ import annotations
 
 import hashlib
-import os
+import json
 import re
 from collections.abc import Sequence
 from functools import cached_property
@@ -49,13 +49,19 @@ class Embeddings(Protocol):
     """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The model and its revision."""
+        ...
 
     @property
-    def dimensions(self) -> int: ...
+    def dimensions(self) -> int:
+        """Length of a vector."""
+        ...
 
     @property
-    def max_tokens(self) -> int: ...
+    def max_tokens(self) -> int:
+        """Tokens of a passage that the model reads, special ones included."""
+        ...
 
     def encode_query(self, texts: Sequence[str]) -> Vectors:
         """Vectors of questions: float32 ``(n, dimensions)``, L2-normalised."""
@@ -75,8 +81,8 @@ class SentenceTransformerEmbeddings:
 
     Args:
         folder: holds ``modules.json`` and safetensors weights.
-        name: what the library records; the folder's name and a hash of its configuration if left
-            out.
+        name: what the library records; the folder's name and a fingerprint of what is in it if
+            left out.
         sha256: of ``model.safetensors``, checked before loading where given.
         dimensions: where known beforehand, so that asking for it loads nothing.
 
@@ -85,9 +91,7 @@ class SentenceTransformerEmbeddings:
         ModelError: the weights are not the expected ones.
     """
 
-    def __init__(
-        self, folder: Path, name: str = "", sha256: str = "", dimensions: int = 0
-    ) -> None:
+    def __init__(self, folder: Path, name: str = "", sha256: str = "", dimensions: int = 0) -> None:
         self._folder = folder
         self._sha256 = sha256
         self._dimensions = dimensions
@@ -100,15 +104,20 @@ class SentenceTransformerEmbeddings:
 
     @property
     def name(self) -> str:
+        """The model and its revision."""
         return self._name
 
     @property
     def dimensions(self) -> int:
+        """Length of a vector."""
         return self._dimensions or int(self._model.get_embedding_dimension())
 
     @property
     def max_tokens(self) -> int:
-        return int(self._model.max_seq_length or 512)
+        """Tokens of a passage that the model reads, special ones included."""
+        prompts = self._model.prompts or {}
+        prompt = next((prompts[n] for n in _DOCUMENT_PROMPTS if prompts.get(n)), "")
+        return int(self._model.max_seq_length or 512) - self.count_tokens([prompt])[0]
 
     def encode_query(self, texts: Sequence[str]) -> Vectors:
         """Vectors of questions: float32 ``(n, dimensions)``, L2-normalised."""
@@ -140,12 +149,8 @@ class SentenceTransformerEmbeddings:
 
     @cached_property
     def _model(self) -> Any:
+        _refuse_other_weights(self._folder)
         weights = self._folder / "model.safetensors"
-        if not weights.is_file() and not any(self._folder.glob("model-*.safetensors")):
-            raise ModelMissing(
-                f"{self._folder}: no safetensors weights; other formats are not loaded",
-                "download the model's *.safetensors files into this folder",
-            )
         if self._sha256 and _sha256_of(weights) != self._sha256:
             raise ModelError(
                 f"{weights}: not the published weights (SHA-256 differs)",
@@ -154,16 +159,35 @@ class SentenceTransformerEmbeddings:
         from sentence_transformers import SentenceTransformer
         from transformers.utils import logging
 
-        logging.disable_progress_bar()
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         return SentenceTransformer(
-            str(self._folder.resolve()), device=_device(), local_files_only=True
+            str(self._folder.resolve()),
+            device=_device(),
+            local_files_only=True,
+            model_kwargs={"use_safetensors": True},
         )
+
+
+_DOCUMENT_PROMPTS = ("document", "passage", "corpus")  # the names that encode_document looks for
 
 
 def _device() -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _refuse_other_weights(folder: Path) -> None:
+    """Weights are safetensors: the transformer's, and those of the small layers behind it."""
+    modules = json.loads((folder / "modules.json").read_text("utf-8"))
+    parts = [folder / module["path"] for module in modules]
+    for part in parts:
+        others = [*part.glob("*.bin"), *part.glob("*.pt"), *part.glob("*.pth")]
+        if not any(part.glob("*.safetensors")) and (others or part == parts[0]):
+            raise ModelMissing(
+                f"{part}: no safetensors weights; other formats are not loaded",
+                "download the model's *.safetensors files into this folder",
+            )
 
 
 def _encodable(text: str) -> str:
@@ -180,8 +204,16 @@ def _fingerprint(folder: Path) -> str:
     for path in sorted(folder.rglob("*.json")):
         digest.update(path.name.encode() + path.read_bytes())
     for path in sorted(folder.rglob("*.safetensors")):
-        digest.update(f"{path.name} {path.stat().st_size}".encode())
+        size = path.stat().st_size
+        digest.update(f"{path.name} {size}".encode())
+        with path.open("rb") as stream:
+            for at in range(0, size, max(size // _SAMPLES, 1)):
+                stream.seek(at)
+                digest.update(stream.read(4096))
     return digest.hexdigest()[:12]
+
+
+_SAMPLES = 64  # places at which a file of weights is looked at; the whole may be gigabytes
 
 
 def embedded() -> Embeddings:
@@ -208,7 +240,9 @@ def find_embeddings(name: str) -> Embeddings:
     Raises:
         ModelMissing: neither.
     """
-    return embedded() if name == "embedded" else SentenceTransformerEmbeddings(Path(name))
+    return (
+        embedded() if name == "embedded" else SentenceTransformerEmbeddings(Path(name).expanduser())
+    )
 
 
 class HashEmbeddings:
@@ -251,4 +285,3 @@ class HashEmbeddings:
 
 
 _WORD = re.compile(r"\w+")
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -1,38 +1,70 @@
-"""Which files are meant: walks what was named, follows no link out of it. Knows no formats' insides.
+"""Which files are meant: walks what was named, follows no link out of it.
+
+Knows no format's insides.
 """
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Iterable, Sequence
+import stat
+import unicodedata
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from .loaders import LOADERS
+from .report import Problem
 
-__all__ = ["Found", "Problem", "find", "is_gone", "source_name"]
+__all__ = ["Found", "Places", "find", "is_gone", "source_name"]
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """A path that could not be used, and why."""
+class Places:
+    """Which folders belong to a library, and what was taken out of them again.
 
-    path: str
-    reason: str
+    Attributes:
+        added: folders.
+        removed: files and folders within them.
+    """
+
+    added: frozenset[Path] = frozenset()
+    removed: frozenset[Path] = frozenset()
+
+    def hold(self, path: Path) -> bool:
+        """Whether a path belongs: the nearest of the two kinds of names above it decides."""
+        for place in (path, *path.parents):
+            if place in self.removed:
+                return False
+            if place in self.added:
+                return True
+        return False
+
+    def add(self, folders: Iterable[Path], files: Iterable[Path]) -> Places:
+        """These folders belong, and no file or folder that is named is left out any more."""
+        folders = frozenset(folders)
+        return Places(self.added | folders, self.removed - folders - frozenset(files))
+
+    def remove(self, path: Path) -> Places:
+        """Nothing below a path belongs, nor does the path itself."""
+        added = frozenset(p for p in self.added if not p.is_relative_to(path))
+        removed = frozenset(p for p in self.removed if not p.is_relative_to(path))
+        rest = Places(added, removed)
+        return Places(added, removed | {path}) if rest.hold(path) else rest
 
 
-@dataclass
+@dataclass(slots=True)
 class Found:
     """What stands behind the paths that were named.
 
     Attributes:
-        roots: what was named and exists: folders, and files by themselves.
-        files: absolute paths, with the root that each was reached from.
+        folders: that were named and exist.
+        files: absolute paths, with the folder that each was reached from, or itself.
         failed: what was asked for and cannot be had.
         skipped: what a folder holds beside: other formats, links.
     """
 
-    roots: list[Path] = field(default_factory=list)
+    folders: list[Path] = field(default_factory=list)
     files: dict[Path, Path] = field(default_factory=dict)
     failed: list[Problem] = field(default_factory=list)
     skipped: list[Problem] = field(default_factory=list)
@@ -46,30 +78,33 @@ def find(paths: Iterable[str | Path], avoid: Path) -> Found:
     """
     found = Found()
     for named in paths:
-        root = _resolved(Path(named), found)
-        if root is None:
+        path = _resolved(named, found)
+        if path is None:
             continue
-        found.roots.append(root)
-        if root.is_dir():
-            _walk(root, avoid, found)
+        if path.is_relative_to(avoid):
+            found.failed.append(Problem(str(named), "part of the library itself"))
+        elif path.is_dir():
+            found.folders.append(path)
+            _walk(path, avoid, found)
         else:
-            found.files.setdefault(root, root)
+            found.files.setdefault(path, path)
     return found
 
 
-def _resolved(path: Path, found: Found) -> Path | None:
+def _resolved(named: str | Path, found: Found) -> Path | None:
     try:
-        root = path.expanduser().resolve(strict=True)
+        if not str(named):
+            raise ValueError("an empty path")
+        path = Path(named).expanduser().resolve(strict=True)
+        if path.is_dir() or path.is_file():
+            return path
+        reason = "neither a file nor a folder"
     except FileNotFoundError:
-        found.failed.append(Problem(str(path), "no such file or folder"))
+        reason = "no such file or folder"
     except (OSError, RuntimeError, ValueError) as error:
-        looped = isinstance(error, RuntimeError) or getattr(error, "errno", 0) == 40
+        looped = getattr(error, "errno", None) == errno.ELOOP or "Symlink loop" in str(error)
         reason = "a symbolic link that leads to itself" if looped else _words(error)
-        found.failed.append(Problem(str(path), reason))
-    else:
-        if root.is_dir() or root.is_file():
-            return root
-        found.failed.append(Problem(str(path), "neither a file nor a folder"))
+    found.failed.append(Problem(str(named), reason))
     return None
 
 
@@ -80,18 +115,28 @@ def _walk(root: Path, avoid: Path, found: Found) -> None:
     for folder, folders, names in os.walk(root, onerror=unreadable):
         here = Path(folder)
         folders[:] = sorted(f for f in folders if not f.startswith(".") and here / f != avoid)
-        for name in sorted(n for n in names if not n.startswith(".")):
-            _sort_in(here / name, root, found)
+        for name in sorted([*folders, *names]):
+            if not name.startswith("."):
+                _sort_in(here / name, root, found)
 
 
 def _sort_in(path: Path, root: Path, found: Found) -> None:
-    if path.suffix.lower() not in LOADERS:
+    try:
+        mode = path.lstat().st_mode
+    except OSError as error:  # it vanished, or its folder may be listed but not entered
+        found.failed.append(Problem(str(path), _words(error)))
+        return
+    if stat.S_ISDIR(mode):
+        return
+    if stat.S_ISLNK(mode):
+        found.skipped.append(Problem(str(path), "a symbolic link inside a folder"))
+    elif not stat.S_ISREG(mode):
+        found.skipped.append(Problem(str(path), "neither a file nor a folder"))
+    elif path.suffix.lower() in LOADERS:
+        found.files.setdefault(path, root)
+    else:
         reason = f"{path.suffix or 'files without an extension'}: not a format that is read"
         found.skipped.append(Problem(str(path), reason))
-    elif path.is_symlink():
-        found.skipped.append(Problem(str(path), "a symbolic link inside a folder"))
-    elif path.is_file():
-        found.files.setdefault(path, root)
 
 
 def _words(error: Exception) -> str:
@@ -99,18 +144,20 @@ def _words(error: Exception) -> str:
 
 
 def is_gone(path: Path) -> bool:
-    """Whether a file certainly no longer exists; an unreadable folder is no proof."""
+    """Whether there is certainly no file any more; an unreadable folder is no proof."""
     try:
-        path.lstat()
+        return not stat.S_ISREG(path.lstat().st_mode)
     except (FileNotFoundError, NotADirectoryError):
         return True
     except OSError:
         return False
-    return False
 
 
-def source_name(path: Path, root: Path, taken: Sequence[str] | set[str]) -> str:
-    """How a file is called in passages: its path below the root, unique within the library."""
+def source_name(path: Path, root: Path, taken: Collection[str]) -> str:
+    """How a file is called in passages: its path below the root, unique within the library.
+
+    Control characters and bytes that are no text are written as escapes.
+    """
     relative = path.name if path == root else path.relative_to(root).as_posix()
     name = _printable(relative)
     if name in taken:
@@ -123,4 +170,12 @@ def source_name(path: Path, root: Path, taken: Sequence[str] | set[str]) -> str:
 
 
 def _printable(name: str) -> str:
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return "".join(_escaped(c) if unicodedata.category(c) in _UNSEEN else c for c in text)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
+_UNSEEN = ("Cc", "Zl", "Zp")  # control characters, line and paragraph separators

@@ -11,12 +11,11 @@ import hashlib
 import io
 import os
 import re
-import shutil
-import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
+from uuid import uuid4
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -53,7 +52,7 @@ def decode_image(data: bytes | Path, name: str = "") -> Image.Image:
     stream = io.BytesIO(data) if isinstance(data, bytes) else data
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore")  # a damaged file is an error or it is none
             with Image.open(stream, formats=_FORMATS) as image:
                 _check_size(image, name)
                 image.seek(0)
@@ -62,7 +61,11 @@ def decode_image(data: bytes | Path, name: str = "") -> Image.Image:
         raise SourceError(
             f"{name}: not a picture that can be read", "use PNG, JPEG, WebP or GIF"
         ) from None
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+    except SourceError:
+        raise
+    except Exception as error:
+        # Untrusted bytes: the decoders raise whatever a damaged header leads them to, from
+        # OSError and SyntaxError to TypeError and OverflowError.
         raise SourceError(f"{name}: damaged or unreadable picture ({error})") from None
 
 
@@ -77,14 +80,22 @@ def _check_size(image: Image.Image, name: str) -> None:
 
 def _flatten(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        low, high = image.convert("F").getextrema()
-        scale = 255.0 / max(float(high) - float(low), 1.0)  # type: ignore[arg-type]
-        return image.convert("F").point(lambda v: (v - float(low)) * scale).convert("RGB")  # type: ignore[arg-type]
+        return _to_8_bits(image).convert("RGB")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, image).convert("RGB")
     return image.convert("RGB")
+
+
+def _to_8_bits(image: Image.Image) -> Image.Image:
+    """Scale grey levels of 16 or 32 bits: from black to the white of 1, 8, 12 or 16 bits."""
+    levels = image.convert("F")
+    low, high = (float(cast(float, level)) for level in levels.getextrema())
+    white = next((white for white in (1, 255, 4095, 65535) if high <= white), high)
+    black = min(low, 0.0)
+    scale = 255.0 / max(white - black, 1.0)
+    return levels.point(lambda level: level * scale - black * scale).convert("L")
 
 
 class MediaStore:
@@ -167,13 +178,13 @@ class MediaStore:
 
     def _write(self, target: Path, data: bytes) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=self.folder, suffix=".part")
+        temporary = self.folder / f"{uuid4().hex}.part"  # with the permissions of any new file
         try:
-            with os.fdopen(handle, "wb") as stream:
+            with temporary.open("xb") as stream:
                 stream.write(data)
                 stream.flush()
                 os.fsync(stream.fileno())
-            shutil.move(temporary, target)
+            temporary.replace(target)
         except BaseException:
-            Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
             raise

@@ -18,6 +18,12 @@ __all__ = ["Line", "read_lines", "row_lines", "rows"]
 _SURE = 0.6
 """Lines below this score do not count as read."""
 
+_DOUBTFUL = 0.85  # mean score: upright print reads at 0.95, upside-down print at 0.7
+_MAX_PIXELS = 4_000_000  # the engine's time grows with them, as does what it can read
+_TALL = 2.0  # height to width: what is taller, such as a whole web page, is read in bands
+_OVERLAP = 120  # pixels of a band that the next one holds too
+_SMALLEST = 10  # pixels: nothing can be read on anything narrower, and the engine fails
+
 _lock = threading.Lock()
 
 
@@ -52,8 +58,9 @@ class Line:
 def read_lines(image: Image.Image) -> tuple[Line, ...]:
     """Read every line of text on a picture, top to bottom, left to right.
 
-    The line-orientation model is off at first: on screenshots it turns upright lines upside down.
-    Only where most lines score low is the picture read again with it.
+    The engine's line-orientation model is off: on screenshots it turns upright lines upside down.
+    Where the lines score low, as in a scan that lies on its head, the whole picture is turned and
+    read again.
 
     Args:
         image: ``RGB``, any size.
@@ -61,9 +68,11 @@ def read_lines(image: Image.Image) -> tuple[Line, ...]:
     Returns:
         The lines that were read with confidence; empty for a picture without text.
     """
-    lines = _read(image, turned=False)
-    if lines and sum(line.score < _SURE for line in lines) * 2 > len(lines):
-        lines = max(lines, _read(image, turned=True), key=_certainty)
+    if min(image.size) < _SMALLEST:
+        return ()
+    lines = _read_bands(image)
+    if lines and _certainty(lines) < _DOUBTFUL:
+        lines = max(lines, _read_turned(image), key=_certainty)
     return _reading_order([line for line in lines if line.score >= _SURE])
 
 
@@ -71,23 +80,58 @@ def _certainty(lines: Sequence[Line]) -> float:
     return sum(line.score for line in lines) / len(lines) if lines else 0.0
 
 
-def _read(image: Image.Image, turned: bool) -> list[Line]:
+def _read_turned(image: Image.Image) -> list[Line]:
+    width, height = image.size
+    return [
+        Line(line.text, (width - x1, height - y1, width - x0, height - y0), line.score)
+        for line in _read_bands(image.transpose(Image.Transpose.ROTATE_180))
+        for x0, y0, x1, y1 in [line.box]
+    ]
+
+
+def _read_bands(image: Image.Image) -> list[Line]:
+    """Read a tall picture piece by piece: as one it would be scaled down beyond reading.
+
+    Bands overlap, and each line counts in the band in whose core its middle lies.
+    """
+    width, height = image.size
+    count = 1
+    if height > _TALL * width:
+        count = min(-(-width * height // _MAX_PIXELS), max(height // (2 * _OVERLAP), 1))
+    lines = []
+    for band in range(count):
+        top, bottom = height * band // count, height * (band + 1) // count
+        shift = max(top - _OVERLAP, 0)
+        piece = image.crop((0, shift, width, min(bottom + _OVERLAP, height)))
+        for line in _read(piece):
+            x0, y0, x1, y1 = line.box
+            if top <= (y0 + y1) / 2 + shift < bottom:
+                lines.append(Line(line.text, (x0, y0 + shift, x1, y1 + shift), line.score))
+    return lines
+
+
+def _read(image: Image.Image) -> list[Line]:
     import numpy as np
+
+    scale = min((_MAX_PIXELS / (image.width * image.height)) ** 0.5, 1.0)
+    if scale < 1:
+        size = max(round(image.width * scale), 1), max(round(image.height * scale), 1)
+        image = image.resize(size)
 
     pixels = np.asarray(image.convert("RGB"))[:, :, ::-1]  # the engine reads BGR
     with _lock:  # one onnxruntime session, used from several branches of a turn
-        found = _engine()(np.ascontiguousarray(pixels), use_cls=turned, text_score=0.0)
+        found = _engine()(np.ascontiguousarray(pixels), use_cls=False, text_score=0.0)
     if found.boxes is None or found.txts is None:
         return []
     return [
-        Line(text, _bounds(quad), float(score))
+        Line(text, _bounds(quad, scale), float(score))
         for quad, text, score in zip(found.boxes, found.txts, found.scores, strict=True)
         if text.strip()
     ]
 
 
-def _bounds(quad: Any) -> tuple[float, float, float, float]:
-    xs, ys = [float(x) for x, _ in quad], [float(y) for _, y in quad]
+def _bounds(quad: Any, scale: float) -> tuple[float, float, float, float]:
+    xs, ys = [float(x) / scale for x, _ in quad], [float(y) / scale for _, y in quad]
     return min(xs), min(ys), max(xs), max(ys)
 
 
@@ -98,7 +142,13 @@ def _engine() -> Any:
     from rapidocr import RapidOCR
 
     logging.getLogger("RapidOCR").setLevel(logging.ERROR)
-    return RapidOCR(params={"Global.use_cls": False, "Global.log_level": "error"})
+    return RapidOCR(
+        params={
+            "Global.use_cls": False,
+            "Global.log_level": "error",
+            "Global.max_side_len": 100_000,  # scaled here, by area
+        }
+    )
 
 
 def rows(lines: Sequence[Line]) -> list[list[Line]]:
@@ -109,12 +159,18 @@ def rows(lines: Sequence[Line]) -> list[list[Line]]:
     """
     grouped: list[list[Line]] = []
     for line in sorted(lines, key=lambda line: (line.box[1] + line.box[3]) / 2):
-        middle = (line.box[1] + line.box[3]) / 2
-        if grouped and any(other.box[1] <= middle <= other.box[3] for other in grouped[-1]):
+        if grouped and _stands_beside(line, grouped[-1]):
             grouped[-1].append(line)
         else:
             grouped.append([line])
     return [sorted(row, key=lambda line: line.box[0]) for row in grouped]
+
+
+def _stands_beside(line: Line, row: Sequence[Line]) -> bool:
+    x0, y0, x1, y1 = line.box
+    level = any(other.box[1] <= (y0 + y1) / 2 <= other.box[3] for other in row)
+    under = any(min(x1, other.box[2]) - max(x0, other.box[0]) > (x1 - x0) / 3 for other in row)
+    return level and not under
 
 
 def row_lines(lines: Sequence[Line]) -> tuple[Line, ...]:

@@ -45,7 +45,7 @@ class Weights:
 MINILM = Weights(cosine=5.0, words=7.4, kind=1.8, whole=4.2, before=3.1)
 """Fitted with all-MiniLM-L6-v2; the scale is that of a softmax over the candidates."""
 
-_LEAD_IN = 1.0
+_LEAD_IN = 2.0
 """Taken off a sentence that ends in a colon: it introduces an answer and is none."""
 
 

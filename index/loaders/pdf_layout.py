@@ -190,7 +190,7 @@ def in_reading_order(things: Sequence[P]) -> list[P]:
 
     What already runs down the page is left as it is.
     """
-    if all(after.box[1] >= before.box[1] - 1 for before, after in pairwise(things)):
+    if all(_follows(before.box, after.box) for before, after in pairwise(things)):
         return list(things)
     gutter = _gutter(things) if len(things) <= _MOST else None
     if gutter is None:
@@ -207,6 +207,12 @@ def in_reading_order(things: Sequence[P]) -> list[P]:
             ordered += (*in_reading_order(left), *in_reading_order(right), thing)
             left, right = [], []
     return [*ordered, *in_reading_order(left), *in_reading_order(right)]
+
+
+def _follows(before: Box, after: Box) -> bool:
+    """Whether ``after`` is not higher, and not beside ``before`` on its left."""
+    beside = after[1] < before[3] - 2
+    return after[1] >= before[1] - 1 and not (beside and after[0] < before[0] - 1)
 
 
 def _gutter(things: Sequence[Placed]) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from typing import Protocol
 
 import numpy as np
@@ -29,7 +30,10 @@ class VectorStore(Protocol):
         >>> scores, ids = FaissStore(folder, 384, token).search(query, k=2)
     """
 
-    def __len__(self) -> int: ...
+    @property
+    def ids(self) -> AbstractSet[int]:
+        """The ids of all vectors."""
+        ...
 
     def add(self, ids: Sequence[int], vectors: Vectors) -> None:
         """Add vectors.
@@ -55,11 +59,14 @@ class VectorStore(Protocol):
         """The nearest vectors by inner product, best first.
 
         Args:
-            queries: float32 ``(q, dimensions)``.
+            queries: float32 ``(q, dimensions)``, finite.
             k: more than the store holds gives all of them.
 
         Returns:
-            Scores and ids, each ``(q, min(k, len(self)))``.
+            Scores and ids, each ``(q, min(k, len(ids)))``.
+
+        Raises:
+            DeveloperError: another shape, NaN or infinity.
         """
         ...
 
