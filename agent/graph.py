@@ -62,9 +62,9 @@ def _after_guard(state: TurnState) -> str:
 
 
 def _after_grade(state: TurnState) -> str:
-    if state["answerable"]:
-        return "reason"
-    return "retrieve" if state["rewrites"] == 1 else "compose"
+    if state["retry"]:
+        return "retrieve"
+    return "reason" if state["answerable"] else "compose"
 
 
 def _after_reason(state: TurnState) -> str | list[Send]:

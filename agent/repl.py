@@ -58,13 +58,14 @@ class Repl:
         self._talk = Conversation(library, profile, session, chat_model=chat_model)
         self._screen = screen
         self._commands = Commands(self._talk, screen)
-        self._interactive = sys.stdin.isatty() and screen.out.is_terminal
+        self._interactive = bool(sys.stdin) and sys.stdin.isatty() and screen.out.is_terminal
 
     def run(self) -> None:
         """Answer until the person leaves or stdin ends."""
         try:
-            for line in self._prompted() if self._interactive else piped_lines():
-                self._take(line.strip())
+            with quiet() if self._interactive else nullcontext():
+                for line in self._prompted() if self._interactive else piped_lines():
+                    self._take(line.strip())
         except Leave:
             pass
         finally:
@@ -105,9 +106,10 @@ class Repl:
         if not line:
             return
         try:
-            with quiet() if self._interactive else nullcontext():
-                if not self._commands.run(line):
-                    self._answer(line)
+            if not self._commands.run(line):
+                self._answer(line)
+        except Leave:
+            raise
         except LimnerError as error:
             self._screen.print_error(error)
         except Exception as error:
@@ -116,8 +118,7 @@ class Repl:
             if not self._interactive:
                 raise
             self._screen.say("stopped")
-        if self._interactive:
-            self._screen.print("")
+        self._screen.print("")
 
     def _answer(self, question: str) -> None:
         with Preview(self._screen.err) as preview:
@@ -134,7 +135,8 @@ class Repl:
             raise last.error
         if not self._interactive:
             raise KeyboardInterrupt
-        self._screen.say("stopped")
+        if not last.partial.parts:
+            self._screen.say("stopped before anything was written")
 
     def _farewell(self) -> None:
         talk = self._talk
@@ -144,4 +146,4 @@ class Repl:
         if talk.library.folder != Path(".limner"):
             command += ["--library", os.fspath(talk.library.folder)]
         command += ["--session", talk.session.name]
-        self._screen.say(f"go on with it later: {shlex.join(command)}")
+        self._screen.say(f"go on with it later: {shlex.join(command)}", wrap=False)

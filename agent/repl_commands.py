@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 
 from ..errors import UserError
 from .answer import Answer, Picture, Retrieved, Text
+from .citations import notice
 from .plain_text import clean_line
-from .render import notice, save_page
+from .render import save_page
 from .repl_input import Offer
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class Commands:
         if not _COMMAND.fullmatch(name):
             return False
         if name not in self._commands:
-            near = get_close_matches(name, self._commands, 1, 0.5) or ["/help"]
+            near = get_close_matches(name, self._commands, 1) or ["/help"]
             raise UserError(f"there is no command {name}", self._commands[near[0]].usage)
         self._commands[name].run(argument.strip())
         return True
@@ -250,9 +251,11 @@ def _facts(last: Last, profile: str) -> list[tuple[str, str]]:
     rows += _under("found", passages)
     rows += _under("pictures", [f"{p.caption} ({p.origin.label})" for p in answer.pictures])
     rows += _under("left out", last.dropped)
-    rows.append(("ended", notice(answer) or "answered"))
-    rows.append(("time", _times(answer)))
-    rows.append(("tokens", f"{usage.input_tokens} read, {usage.output_tokens} written"))
+    rows.append(("outcome", notice(answer) or "answered"))
+    if answer.timings:
+        rows.append(("time", _times(answer)))
+    if usage.input_tokens or usage.output_tokens:
+        rows.append(("tokens", f"{usage.input_tokens} read, {usage.output_tokens} written"))
     return [*rows, ("profile", profile)]
 
 

@@ -112,10 +112,7 @@ class Prompt:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep what is typed meanwhile off the screen and for the next prompt; Ctrl-C still works."""
-    if not sys.stdin.isatty():
-        yield
-        return
+    """Keep what is typed between two prompts off the screen and, as it is, for the next one."""
     import termios
 
     before = termios.tcgetattr(sys.stdin)
@@ -221,7 +218,7 @@ class _Commands(Completer):
 
 def _arguments(offer: Offer, argument: str, event: CompleteEvent) -> Iterator[Completion]:
     for name in offer.names():
-        if name.startswith(argument) and clean_line(name) == name:
+        if name.startswith(argument) and _harmless(name):
             yield Completion(name, -len(argument))
     if offer.suffixes is not None:
         yield from _paths(argument.lstrip("'\""), offer.suffixes, event)
@@ -235,5 +232,9 @@ def _paths(typed: str, suffixes: tuple[str, ...], event: CompleteEvent) -> Itera
 
     paths = PathCompleter(expanduser=True, file_filter=fits)
     for found in paths.get_completions(Document(typed), event):
-        if clean_line(found.text) == found.text and clean_line(found.display_text):
+        if _harmless(found.text) and _harmless(found.display_text):
             yield found
+
+
+def _harmless(name: str) -> bool:
+    return clean(name) == name and "\n" not in name and "\t" not in name

@@ -78,6 +78,7 @@ class TurnState(TypedDict):
     relevance: float | None
     answerable: bool
     rewrites: int
+    retry: bool
     draft: str
     usage: Usage
     made: Annotated[list[Made], operator.add]
@@ -107,6 +108,7 @@ def fresh(
         relevance=None,
         answerable=True,
         rewrites=0,
+        retry=False,
         draft="",
         usage=Usage(),
         made=[],

@@ -100,15 +100,16 @@ def grade(state: TurnState, runtime: Context) -> Update:
             work.calibration,
             queries=_forms(state),
             attachments=attached,
+            knows=work.library.knows,
         )
         answerable = score >= work.calibration.threshold
     if not answerable and state["rewrites"] == 0:
         again = reworded(state["question"], state["history"], state["queries"])
         if again and found:
-            return {"queries": again, "rewrites": 1, "relevance": score, "answerable": False}
+            return {"queries": again, "rewrites": 1, "retry": True, "relevance": score}
     if answerable:
         runtime.stream_writer(SourcesFound(found))
-    return {"relevance": score, "answerable": answerable, "rewrites": 2}
+    return {"relevance": score, "answerable": answerable, "retry": False}
 
 
 def _forms(state: TurnState) -> tuple[str, ...]:

@@ -55,9 +55,9 @@ class Screen:
         """Write a piece of running text on stdout, without a line's end."""
         _put(self.out, Styled(clean(text)), wrap=False, end="")
 
-    def say(self, text: str) -> None:
-        """Write a remark on stderr."""
-        _put(self.err, Styled(clean(text), "dim"))
+    def say(self, text: str, wrap: bool = True) -> None:
+        """Write a remark on stderr; one that is to be copied is not wrapped."""
+        _put(self.err, Styled(clean(text), "dim"), wrap)
 
     @contextmanager
     def working(self, words: str) -> Iterator[Callable[[str], None]]:

@@ -26,13 +26,12 @@ for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-import numpy as np
-
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = (
-    "limner bm25s faiss-cpu langchain-core langgraph langgraph-checkpoint-sqlite numpy "
-    "onnxruntime pillow rapidocr rich sentence-transformers torch transformers typer"
-).split()
+    *("limner", "bm25s", "faiss-cpu", "langchain-core", "langgraph", "langgraph-checkpoint-sqlite"),
+    *("numpy", "onnxruntime", "pillow", "rapidocr", "rich", "sentence-transformers", "torch"),
+    *("transformers", "typer"),
+)
 
 Row = Sequence[object]
 
@@ -98,6 +97,8 @@ def squeezed(text: str) -> str:
 
 def interval(values: Sequence[float], clusters: Sequence[Hashable], seed: int = 0) -> list[float]:
     """The mean and its 95 % interval: 2,000 seeded bootstrap samples of whole clusters."""
+    import numpy as np
+
     groups: dict[Hashable, list[float]] = {}
     for value, cluster in zip(values, clusters, strict=True):
         groups.setdefault(cluster, []).append(float(value))

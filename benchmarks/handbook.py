@@ -18,6 +18,7 @@ from typing import Any
 
 from common import arguments, limner, show, squeezed, write
 
+# isort: split
 from limner.agent.agent import Agent
 from limner.agent.answer import Answer
 from limner.index.library import Library

@@ -74,7 +74,9 @@ def _file(name: str) -> Path:
 
     folders = [*(Path(folder).expanduser() for folder in _FOLDERS), Path(get_data_path())]
     found = (path for folder in folders if folder.is_dir() for path in folder.rglob(name))
-    return next(found, None) or sys.exit(f"no font {name}: apt install fonts-dejavu fonts-liberation")
+    return next(found, None) or sys.exit(
+        f"no font {name}: apt install fonts-dejavu fonts-liberation"
+    )
 
 
 def _union(boxes: Sequence[Box]) -> Box:
@@ -253,7 +255,9 @@ def _settings(pen: _Pen, content: Content) -> _Rows:
             pen.line(left, right, y)
         a = pen.text((left + em, y + 0.7 * em), label)
         switch = value in ("On", "Off", "Yes", "No")
-        b = pen.text((right - (4.2 if switch else 1) * em, y + 0.7 * em), value, "faint", right=True)
+        b = pen.text(
+            (right - (4.2 if switch else 1) * em, y + 0.7 * em), value, "faint", right=True
+        )
         if switch:
             _switch(pen, right - 3.4 * em, y + 0.75 * em, value in ("On", "Yes"))
         yield [a, b]
@@ -331,7 +335,9 @@ def _login(pen: _Pen, content: Content) -> _Rows:
     left, right, y = centre - half, centre + half, 2.5 * em
     pen.text((2 * em, em * 0.6), content.title, "text" if not pen.style.dark else "faint")
     pen.area((left - 2 * em, y, right + 2 * em, pen.height - 2 * em), "window", "line", 10)
-    pen.pen.ellipse((centre - 1.5 * em, y + em, centre + 1.5 * em, y + 4 * em), pen.colors["accent"])
+    pen.pen.ellipse(
+        (centre - 1.5 * em, y + em, centre + 1.5 * em, y + 4 * em), pen.colors["accent"]
+    )
     pen.pen.polygon(
         [(centre, y + 1.6 * em), (centre - em, y + 3.2 * em), (centre + em, y + 3.2 * em)],
         pen.colors["on"],
@@ -361,7 +367,9 @@ def _tiles(pen: _Pen, content: Content) -> _Rows:
     for n, (label, value) in enumerate(content.fields):
         x, top = left + (n % 3) * (width + em), y + (n // 3) * 7 * em
         pen.area((x, top, x + width, top + 6 * em), "stripe", "line", 8)
-        pen.pen.ellipse((x + width - 1.8 * em, top + em, x + width - em, top + 1.8 * em), pen.colors["accent"])
+        pen.pen.ellipse(
+            (x + width - 1.8 * em, top + em, x + width - em, top + 1.8 * em), pen.colors["accent"]
+        )
         a = pen.text((x + em, top + em), label, "faint", scale=0.9)
         b = pen.text((x + em, top + 2.8 * em), value, scale=1.3)
         yield [a, b]

@@ -6,12 +6,13 @@ into one library and asked about by name are reported beside it.
 
     python benchmarks/screenshots.py [--seed N] [--keep DIR]
 
-Four fonts, two sizes, light and dark; see ``screen_content.py`` for what is written on them. A box
+Four fonts, two sizes, light and dark; see ``screen_texts/`` for what is written on them. A box
 is right where it meets the line's label and value together, or the value alone.
 """
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from typing import Any
 
 from common import arguments, limner, show, squeezed, write
 
+# isort: split
 from limner.agent.agent import Agent
 from limner.agent.answer import Answer, Marked
 from limner.index.library import Library
@@ -60,7 +62,7 @@ def judged(case: Case, question: str, answer: Answer, source: str) -> dict[str, 
         "question": question,
         "asked": case.content.answer,
         "answer": answer.text,
-        "string": not answer.abstained and squeezed(case.content.answer) in squeezed(answer.text),
+        "string": not answer.abstained and _says(answer.text, case.content.answer),
         "abstained": answer.abstained,
         "cited": source in {answer.passages[n - 1].source for n in answer.citations},
         "box": max(row, value) >= _IOU,
@@ -68,6 +70,11 @@ def judged(case: Case, question: str, answer: Answer, source: str) -> dict[str, 
         "value IoU": round(value, 3),
         "marked": [picture.caption for picture in answer.pictures],
     }
+
+
+def _says(text: str, asked: str) -> bool:
+    """Whether the asked string stands in the text, and not as a part of a longer word."""
+    return re.search(rf"(?<!\w){re.escape(squeezed(asked))}(?!\w)", squeezed(text)) is not None
 
 
 def attached(found: Sequence[Case], folder: Path) -> list[dict[str, Any]]:
@@ -94,7 +101,9 @@ def in_library(found: Sequence[Case], folder: Path, files: Path) -> list[dict[st
 
 def report(title: str, rows: Sequence[dict[str, Any]]) -> dict[str, float]:
     """Print the shares by kind of screen, and every failure."""
-    kinds = {kind: [r for r in rows if r["kind"] == kind] for kind in sorted({r["kind"] for r in rows})}
+    kinds = {
+        kind: [r for r in rows if r["kind"] == kind] for kind in sorted({r["kind"] for r in rows})
+    }
     head = ["string", "box", "cited", "abstained"]
     table = [[k, len(v), *(sum(r[h] for r in v) for h in head)] for k, v in kinds.items()]
     table.append(["all", len(rows), *(sum(r[h] for r in rows) for h in head)])
@@ -123,7 +132,10 @@ def main() -> None:
         files.mkdir(parents=True, exist_ok=True)
         for case in found:
             case.screen.image.save(files / case.file)
-        parts = {"attached": attached(found, folder), "in the library": in_library(found, folder, files)}
+        parts = {
+            "attached": attached(found, folder),
+            "in the library": in_library(found, folder, files),
+        }
     shares = {name: report(f"Screens, {name}", rows) for name, rows in parts.items()}
     write(args.out, {"seed": args.seed, "shares": shares, "screens": parts})
 

@@ -41,9 +41,14 @@ class Places:
         return False
 
     def add(self, folders: Iterable[Path], files: Iterable[Path]) -> Places:
-        """These folders belong, and no file or folder that is named is left out any more."""
-        folders = frozenset(folders)
-        return Places(self.added | folders, self.removed - folders - frozenset(files))
+        """These folders belong, and no file or folder that is named is left out any more.
+
+        A folder that belongs through another one is not noted for itself.
+        """
+        added = self.added.union(folders)
+        removed = self.removed.difference(folders, files)
+        needed = (f for f in added if not Places(added - {f}, removed).hold(f))
+        return Places(frozenset(needed), removed)
 
     def remove(self, path: Path) -> Places:
         """Nothing below a path belongs, nor does the path itself."""

@@ -37,6 +37,7 @@ class HybridIndex:
         self._passages = passages
         self._store = store
         self._keywords = KeywordIndex({key: p.searchable for key, p in passages.items()})
+        self._figures = {p.image: key for key, p in passages.items() if p.modality == "figure"}
 
     def search(self, queries: Sequence[str], vectors: Vectors, k: int) -> tuple[Passage, ...]:
         """The best passages over several wordings of one question.
@@ -52,9 +53,18 @@ class HybridIndex:
         best: dict[int, float] = {}
         for query, vector in zip(queries, vectors, strict=True):
             for key, score in self._scores(query, vector, max(k, _DEPTH)).items():
-                best[key] = max(score, best.get(key, score))
+                for found in {key, self._figure(key)}:
+                    best[found] = max(score, best.get(found, score))
         ranked = sorted(best.items(), key=lambda item: (-item[1], item[0]))
         return tuple(self._passages[key].with_score(round(score, 4)) for key, score in ranked[:k])
+
+    def _figure(self, key: int) -> int:
+        """The figure that shows the picture of a passage: what is read off one finds the other."""
+        return self._figures.get(self._passages[key].image, key)
+
+    def knows(self, stem: str) -> bool:
+        """Whether any passage holds a word of that stem."""
+        return stem in self._keywords
 
     def _scores(self, query: str, vector: Vectors, depth: int) -> dict[int, float]:
         cosines, ids = self._store.search(vector[np.newaxis], depth)

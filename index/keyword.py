@@ -35,6 +35,10 @@ class KeywordIndex:
             self._bm25 = bm25s.BM25(k1=1.2, b=0.75)
             self._bm25.index(tokens, show_progress=False)
 
+    def __contains__(self, stem: object) -> bool:
+        """Whether any text holds a word of that stem."""
+        return stem in self._documents
+
     def search(self, query: str, k: int) -> list[tuple[int, float]]:
         """The best keys with their scores, best first; only those that share a word."""
         known = [word for word in stems(query) if word in self._documents]

@@ -28,7 +28,6 @@ from .writer import Writer, open_store
 __all__ = ["Library", "Progress", "Report", "Stats"]
 
 
-
 class Library:
     """A folder of passages that can be searched. Use `Library.open`; it is a context manager.
 
@@ -66,7 +65,7 @@ class Library:
         try:
             place = Path(folder).expanduser()
             library = cls(place, embedding_model)
-            if place.exists() and not place.is_dir():
+            if place.resolve().exists() and not place.is_dir():
                 raise LibraryDamaged(f"{place}: a file, not a library", "choose a folder")
             if library.exists:
                 with library._reading():
@@ -191,6 +190,10 @@ class Library:
         if not queries or not self.exists or k < 1:
             return ()
         return self._current().search(queries, self.embeddings.encode_query(queries), k)
+
+    def knows(self, stem: str) -> bool:
+        """Whether any passage holds a word of that stem (see `limner.tools.sentences.stems`)."""
+        return self.exists and self._current().knows(stem)
 
     def images(self) -> set[str]:
         """The media references of every picture in the library."""

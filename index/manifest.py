@@ -201,13 +201,14 @@ class Manifest:
         Raises:
             LibraryDamaged: a row does not match its checksum.
         """
+        sources = {doc.id: doc.source for doc in self.documents()}
         rows = self._database.all(
-            "SELECT d.source, p.checksum, p.key, p.document, p.ordinal, p.body FROM passages p "
+            "SELECT p.checksum, p.key, p.document, p.ordinal, p.body FROM passages p "
             "JOIN documents d ON d.id = p.document ORDER BY d.source, p.ordinal"
         )
         found = {}
-        for source, *row in rows:
-            key, c = row[1], self._chunk(*row)
+        for row in rows:
+            key, source, c = row[1], sources[row[2]], self._chunk(*row)
             found[key] = Passage(
                 str(key), c.text, source, c.page, c.box, c.image, c.modality, c.context
             )

@@ -183,13 +183,13 @@ class Writer:
     def _lock(self) -> None:
         from filelock import FileLock, Timeout
 
-        try:
-            with writable(self.folder):
-                self.folder.mkdir(parents=True, exist_ok=True)
-                self._lock_file = FileLock(self.folder / "write.lock", timeout=0)
+        with writable(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock_file = FileLock(self.folder / "write.lock", timeout=0)
+            try:
                 self._lock_file.acquire()
-        except Timeout:
-            raise LibraryLocked(
-                f"{self.folder}: another process is writing to this library",
-                "wait for it to end and run the same command again",
-            ) from None
+            except Timeout:
+                raise LibraryLocked(
+                    f"{self.folder}: another process is writing to this library",
+                    "wait for it to end and run the same command again",
+                ) from None

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 
 import numpy as np
 
@@ -25,6 +25,7 @@ __all__ = [
     "Weights",
     "asks_to_see",
     "codes",
+    "names",
     "quotable",
     "troubles",
     "weigh",
@@ -44,6 +45,9 @@ class Weights:
 
 MINILM = Weights(cosine=5.0, words=7.4, kind=1.8, whole=4.2, before=3.1)
 """Fitted with all-MiniLM-L6-v2; the scale is that of a softmax over the candidates."""
+
+_FOUND = 5.0
+"""Taken off for each point by which a text's score in the search is behind the best one's."""
 
 _LEAD_IN = 2.0
 """Taken off a sentence that ends in a colon: it introduces an answer and is none."""
@@ -109,6 +113,7 @@ def weigh(
     *,
     queries: Sequence[str] = (),
     contexts: Sequence[str] = (),
+    found: Sequence[float] = (),
     weights: Weights = MINILM,
 ) -> list[Quote]:
     """Score every sentence of some texts as an answer to a question.
@@ -119,6 +124,7 @@ def weigh(
         encoder: called once for the question's forms and once for all sentences.
         queries: other forms of the question; a word that only they have counts half.
         contexts: what stands above each text; its words count as said before each sentence.
+        found: how well a search found each text; only differences count.
         weights: of the formula.
 
     Returns:
@@ -127,19 +133,29 @@ def weigh(
     flat = [sentence for text in texts for sentence in text]
     if not flat:
         return []
-    forms = encoder.encode_query([question, *queries])
+    forms = encoder.encode_query([question, *_parts(question), *queries])
     vectors = iter(encoder.encode_document(flat))
-    found = [[set(stems(sentence)) for sentence in text] for text in texts]
+    held = [[set(stems(sentence)) for sentence in text] for text in texts]
     above = [set(stems(context)) for context in contexts] or [set[str]() for _ in texts]
-    words = _rarity(question, queries, [stem for text in found for stem in text])
+    words = _rarity(question, queries, [stem for text in held for stem in text])
     judge = _Judge(forms, words, _Kind(question), weights)
-    return [
+    quotes = [
         quote
         for source, text in enumerate(texts)
         for quote in judge.quotes(
-            source, text, np.array([next(vectors) for _ in text]), found[source], above[source]
+            source, text, np.array([next(vectors) for _ in text]), held[source], above[source]
         )
     ]
+    if not found:
+        return quotes
+    behind = [_FOUND * (score - max(found)) for score in found]
+    return [replace(quote, score=quote.score + behind[quote.source]) for quote in quotes]
+
+
+def _parts(question: str) -> list[str]:
+    """What is asked at the end of a question that first tells a story."""
+    sentences = split_sentences(question)
+    return [s for s in sentences if s.endswith("?")] if len(sentences) > 1 else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,6 +333,17 @@ def in_full(
     rows = troubles(screen)[:2] or [" ".join(screen)]
     first, *others = [f"{question} {row}" for row in rows]
     return first, others
+
+
+def names(question: str) -> list[str]:
+    """What a question calls by name: capitalised words that do not begin it, and numbers.
+
+    Example:
+        >>> names("How do I reach the VPN from Linux?")
+        ['I', 'VPN', 'Linux']
+    """
+    _, *others = re.findall(r"[^\W_]+(?:[.-][^\W_]+)*", question) or [""]
+    return [word for word in others if word[0].isupper() or word[0].isdigit()]
 
 
 def codes(text: str) -> set[str]:

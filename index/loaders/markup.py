@@ -11,7 +11,10 @@ import re
 from collections.abc import Iterator
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from bs4 import BeautifulSoup
+from bs4.element import NavigableString, PageElement, Tag
 
 from ...errors import SourceError
 from ...tools.media import MediaStore
@@ -19,10 +22,6 @@ from .base import Block
 from .markup_pictures import Pictures
 from .markup_tables import flatten_tables
 from .text import read_text
-
-if TYPE_CHECKING:
-    from bs4 import BeautifulSoup
-    from bs4.element import PageElement, Tag
 
 __all__ = ["MAX_BYTES", "load_html", "load_markdown", "load_rst"]
 
@@ -43,6 +42,15 @@ _BLOCKS = frozenset(
         *("form", "fieldset", "legend", "body", "html", "[document]"),
     )
 )
+_ENDED_BY = {
+    "li": ("li", "p"),
+    "p": ("p",),
+    "dt": ("dt", "dd", "p"),
+    "dd": ("dt", "dd", "p"),
+    "td": ("td", "th", "p"),
+    "th": ("td", "th", "p"),
+    "tr": ("tr", "td", "th", "p"),
+}
 _UNSEEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(?:.*\n)*?(?:---|\.\.\.)[ \t]*(?:\n|\Z)")
 
@@ -90,8 +98,9 @@ def load_rst(path: Path, media: MediaStore) -> Iterator[Block]:
         # ``:loading: embed`` has the writer read any file, even with file insertion disabled.
         node.attributes.pop("loading", None)
         node.attributes.setdefault("alt", "")
-    page = publish_from_doctree(document, writer=Writer(), settings_overrides=settings)
-    yield from _read(str(page), path, media)
+    writer = Writer()
+    publish_from_doctree(document, writer=writer, settings_overrides=settings)
+    yield from _read(str(writer.parts["html_body"]), path, media)
 
 
 def _check_size(path: Path) -> None:
@@ -100,9 +109,7 @@ def _check_size(path: Path) -> None:
 
 
 def _read(source: str | bytes, path: Path, media: MediaStore) -> Iterator[Block]:
-    from bs4 import BeautifulSoup
-
-    soup = BeautifulSoup(source, "html.parser")
+    soup = _Soup(source, "html.parser")
     _drop_unseen(soup)
     if soup.title is not None:
         title = " ".join(soup.title.get_text().split())
@@ -113,6 +120,16 @@ def _read(source: str | bytes, path: Path, media: MediaStore) -> Iterator[Block]
     flatten_tables(soup)
     _write_out_lists(soup)
     yield from _walk(soup, pictures)
+
+
+class _Soup(BeautifulSoup):
+    """A tree in which a list item ends where the next begins, for end tags may be left out."""
+
+    def handle_starttag(self, name: str, *rest: Any, **named: Any) -> Tag | None:
+        """Close what the beginning of this element ends, then open it."""
+        while self.currentTag is not None and self.currentTag.name in _ENDED_BY.get(name, ()):
+            self.handle_endtag(self.currentTag.name)
+        return super().handle_starttag(name, *rest, **named)
 
 
 def _drop_unseen(soup: BeautifulSoup) -> None:
@@ -156,25 +173,27 @@ def _walk(soup: BeautifulSoup, pictures: Pictures) -> Iterator[Block]:
 
     A loop over the flat sequence of nodes, so that no depth of nesting exhausts the stack.
     """
-    from bs4.element import NavigableString, Tag
-
     words: list[str] = []
     figures: list[Block] = []
     home: Tag | None = None
     for node in soup.descendants:
         if isinstance(node, Tag):
-            if node.name == "br":
-                words.append("\n")
-            elif node.name == "img":
-                figure, alt = pictures.of(node)
-                figures += [figure] if figure else []
-                words.append(alt)
-        elif type(node) is NavigableString:  # comments and the like are its subclasses
-            place = _home(node)
-            if place is not home:
-                yield from _block(home, words, figures)
-                words, figures, home = [], [], place
+            if node.name not in ("br", "img"):
+                continue
+        elif type(node) is not NavigableString:  # comments and the like are its subclasses
+            continue
+        place = _home(node)
+        if place is not home:
+            yield from _block(home, words, figures)
+            words, figures, home = [], [], place
+        if isinstance(node, NavigableString):
             words.append(node)
+        elif node.name == "br":
+            words.append("\n")
+        else:
+            figure, alt = pictures.of(node)
+            figures += [figure] if figure else []
+            words.append(alt)
     yield from _block(home, words, figures)
 
 

@@ -11,17 +11,15 @@ import base64
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import unquote
+
+from bs4 import BeautifulSoup
+from bs4.element import Tag
 
 from ...errors import SourceError
 from ...tools.media import MediaStore
 from .base import Block
 from .image import keep_picture
-
-if TYPE_CHECKING:
-    from bs4 import BeautifulSoup
-    from bs4.element import Tag
 
 __all__ = ["MAX_PICTURE_BYTES", "Pictures"]
 

@@ -5,13 +5,11 @@ Knows spans and header cells. A table that only arranges the page is left as it 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+
+from bs4 import BeautifulSoup
+from bs4.element import Tag
 
 from .text import row_text
-
-if TYPE_CHECKING:
-    from bs4 import BeautifulSoup
-    from bs4.element import Tag
 
 __all__ = ["flatten_tables"]
 

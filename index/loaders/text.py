@@ -53,7 +53,7 @@ _SAMPLE = 200_000
 _BREAK = re.compile(r"\f|\n[ \t]*\n")
 _UNDERLINE = re.compile(r"([=\-~^*_#+])\1{2,}")
 _WIDE_GAP = re.compile(r"\t+| {3,}")
-_LONGEST_WRAPPED = 130
+_WRAPPED = range(40, 131)  # letters in the longest line of text wrapped by hand
 
 
 def read_text(path: Path) -> str:
@@ -134,7 +134,7 @@ def _prose(lines: list[str]) -> Iterator[Block]:
         return
     item = BULLET.match(lines[0])
     longest = max(map(len, lines))
-    wrapped = all(len(line) > longest * 0.6 for line in lines[:-1]) and longest <= _LONGEST_WRAPPED
+    wrapped = longest in _WRAPPED and all(len(line) > longest * 0.6 for line in lines[:-1])
     joint = " " if item or wrapped else "\n"
     text = joint.join(" ".join(line.split()) for line in lines)
     yield Block("item", item_text(text)) if item else Block("paragraph", text)

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from limner.index.chunking import Chunk, chunk
 from limner.index.embeddings import embedded
 from limner.index.loaders import load
@@ -23,9 +22,7 @@ def count(texts: Sequence[str]) -> list[int]:
 
 def sentences(first: int, n: int, length: int = 9) -> str:
     """Sentences of ten tokens whose words are all different."""
-    return " ".join(
-        " ".join(f"W{first + i}x{j}" for j in range(length)) + "." for i in range(n)
-    )
+    return " ".join(" ".join(f"W{first + i}x{j}" for j in range(length)) + "." for i in range(n))
 
 
 def numbered(text: str) -> list[str]:
@@ -38,13 +35,11 @@ def documents(draw: st.DrawFn) -> list[Block]:
     blocks, following = [], 0
     for _ in range(draw(st.integers(1, 12))):
         kind = draw(
-            st.sampled_from(
-                ["heading", "paragraph", "item", "row", "code", "figure", "screenshot"]
-            )
+            st.sampled_from(["heading", "paragraph", "item", "row", "code", "figure", "screenshot"])
         )
         size = draw(st.sampled_from([0, 1, 3, 12, 40, 90, 200, 500]))
         end, gap = draw(st.sampled_from([". ", " ", ": ", "\n", ".\n\n"])), size // 7 + 2
-        names = (f"w{following + i}" + (end if i % gap == 1 else " ") for i in range(size))
+        names = [f"w{following + i}" + (end if i % gap == 1 else " ") for i in range(size)]
         following += size
         blocks.append(
             Block(
@@ -77,9 +72,7 @@ def test_nothing_is_lost_and_nothing_is_too_long(blocks: list[Block], max_tokens
 def test_a_chunk_has_one_page_and_one_picture(blocks: list[Block], max_tokens: int) -> None:
     of_word = {w: b for b in blocks if b.kind != "heading" for w in numbered(b.text)}
     for c in chunk(blocks, max_tokens, count):
-        places = {
-            (of_word[w].page, of_word[w].image) for w in numbered(c.text) if w in of_word
-        }
+        places = {(of_word[w].page, of_word[w].image) for w in numbered(c.text) if w in of_word}
         assert places <= {(c.page, c.image)}
 
 
@@ -168,7 +161,7 @@ def test_a_figure_carries_its_caption_and_surroundings() -> None:
         Block("paragraph", "After it."),
     ]
     *texts, figure = chunk(blocks, 256, count)
-    assert [c.text for c in texts] == ["Before it.", "After it."]
+    assert [c.text for c in texts] == ["Before it.\nAfter it."]
     assert figure == Chunk(
         "Figure 1: The tide", "Tides\nBefore it. After it.", 3, (1, 2, 3, 4), "ref", "figure"
     )
@@ -191,9 +184,9 @@ def test_boxes_are_united_and_pages_kept() -> None:
 
 
 def test_an_endless_word_is_cut() -> None:
-    chunks = chunk([Block("paragraph", "a" * 100_000)], 256, count)
-    assert "".join(c.text for c in chunks) == "a" * 100_000
-    assert max(len(c.text) for c in chunks) < 6_000
+    chunks = chunk([Block("paragraph", "a" * 10_000)], 256, count)
+    assert "".join(c.text for c in chunks) == "a" * 10_000
+    assert max(len(c.text) for c in chunks) < 5_000
 
 
 @pytest.fixture(scope="module")

@@ -33,7 +33,7 @@ _FIGURES = 8
 """How far down the list a figure is looked for."""
 
 _SENTENCES = 3
-_GAP = 2.0
+_GAP = 2.5
 """A further sentence is quoted when its score is at most this much below the best one's."""
 
 _SHOW_ASKED = 0.25
@@ -60,6 +60,7 @@ _DRAW = re.compile(
 )
 _ASKS = re.compile(r"\b(?:wh\w+|how|is|are|do|does|can|may|must)\b.*\?\s*$", re.I | re.DOTALL)
 _WHICH = re.compile(r"\b(?:what|which)\b", re.IGNORECASE)
+_STEP = re.compile(r"\d{1,2}[.)]\s")
 _CELLS = re.compile(r"\s{2,}|\t|: ")
 _CITATION = re.compile(r"\[(\s*a?\d+(?:\s*[,;–-]\s*a?\d+)*\s*)\]", re.IGNORECASE)
 _BRACKETS = str.maketrans("[]", "()")
@@ -87,6 +88,7 @@ class _Source:
     context: str
     modality: str
     pictured: bool
+    score: float
 
     @classmethod
     def read(cls, given: Mapping[str, Any]) -> _Source:
@@ -96,6 +98,7 @@ class _Source:
             str(given.get("context", "")),
             str(given.get("modality", "text")),
             bool(given.get("pictured", False)),
+            float(given.get("score") or 0.0),
         )
 
     @property
@@ -230,6 +233,7 @@ class _Reply:
             self._encoder,
             queries=queries,
             contexts=[source.context for source in sources],
+            found=[source.score for source in sources],
         )
         return [_Chosen(quote, sources[quote.source]) for quote in quotes]
 
@@ -260,7 +264,20 @@ class _Reply:
         others = [c for c in others if not c.source.rows or self._answers(c)][: _SENTENCES - 1]
         beside = [c for c in others if c.source == best.source]
         beside.sort(key=lambda c: c.quote.position)
-        return [best, *beside, *(c for c in others if c not in beside)]
+        chosen = [best, *beside, *(c for c in others if c not in beside)]
+        step = next((c for c in chosen if _STEP.match(c.quote.text) and not c.source.rows), None)
+        if step is None:
+            return chosen
+        steps = self._steps(step)
+        return [*(c for c in chosen[: chosen.index(step)] if c not in steps), *steps]
+
+    def _steps(self, step: _Chosen) -> list[_Chosen]:
+        """All numbered steps around one of them, and the line that introduces them."""
+        text = [c for c in self._library if c.source == step.source]
+        steps = [c for c in text if _STEP.match(c.quote.text)]
+        first = steps[0].quote.position
+        lead = [c for c in text[:first][-1:] if c.quote.text.endswith(":")]
+        return [*lead, *steps]
 
     def _fits(self, chosen: _Chosen) -> bool:
         """Rows of a screen answer what is on it, not what to do about it or what it looks like."""

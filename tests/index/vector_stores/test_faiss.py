@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from limner.errors import DeveloperError, LibraryDamaged
 from limner.index.vector_stores.faiss import FaissStore
 
