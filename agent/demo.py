@@ -39,10 +39,9 @@ def run(out: Path, screen: Screen, on_progress: Callable[[Progress], None] | Non
         Library.open(out / "library") as library,
     ):
         report = library.add(handbook, on_progress)
-        screen.say(
-            f"{len(report.added) + len(report.changed)} files read, {len(report.unchanged)} unchanged; "
-            f"{library.stats().passages} passages"
-        )
+        read = len(report.added) + len(report.changed)
+        passages = library.stats().passages
+        screen.say(f"{read} files read, {len(report.unchanged)} unchanged; {passages} passages")
         turns: list[tuple[str, Answer]] = []
         with Agent(library) as agent:
             for question, shot in QUESTIONS:

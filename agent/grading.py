@@ -22,10 +22,11 @@ _DEPTH = 5
 """How many of the passages are looked at: the same ones that the chat model quotes from."""
 
 _PICTURE = 0.5
+_ATTACHED = 0.8
 _CODE_KNOWN = 2.5
 _CODE_UNKNOWN = -1.0
-"""Log-odds that are judgement, not fitted: a picture is asked for and one was found; a code on the
-attached screen stands in a passage, or in none."""
+"""Log-odds that are judgement, not fitted: a picture is asked for and one was found; a question
+comes with a screen and is likely about it; a code on that screen stands in a passage, or in none."""
 
 
 _STRANGE_NAME = -1.5
@@ -89,7 +90,9 @@ def relevance(
     """
     found = passages[:_DEPTH]
     library = [quotable(p.text, p.modality) for p in found]
-    contexts = [p.context for p in found]
+    pairs = zip(found, library, strict=True)
+    titles = [rows[:1] if p.modality == "screenshot" else [] for p, rows in pairs]
+    contexts = [" ".join([p.context, *title]) for p, title in zip(found, titles, strict=True)]
     attached = [quotable(p.text, "screenshot") for p in attachments]
     asked, forms = in_full(question, queries, [row for rows in attached for row in rows])
     quotes = weigh(asked, library, encoder, queries=forms, contexts=contexts)
@@ -99,7 +102,7 @@ def relevance(
             calibration,
             _in_favour(question, found, attachments) + _unheard(question, attached, knows),
         ),
-        _logistic(weigh(question, attached, encoder), calibration),
+        _logistic(weigh(question, attached, encoder), calibration, _ATTACHED),
     )
 
 

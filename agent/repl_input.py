@@ -32,11 +32,11 @@ _STYLE = Style.from_dict(
     {
         "prompt": "bold",
         "bottom-toolbar": "noreverse fg:ansibrightblack",
-        "completion-menu": "bg:default",
-        "completion-menu.completion": "bg:default",
-        "completion-menu.completion.current": "reverse",
+        "completion-menu": "bg:default fg:default",
+        "completion-menu.completion": "bg:default fg:default",
+        "completion-menu.completion.current": "bg:default fg:default reverse",
         "completion-menu.meta.completion": "bg:default fg:ansibrightblack",
-        "completion-menu.meta.completion.current": "reverse",
+        "completion-menu.meta.completion.current": "bg:default fg:ansibrightblack",
         "scrollbar.background": "bg:default",
         "scrollbar.button": "bg:default",
     }

@@ -32,7 +32,7 @@ class Attachment:
         object.__setattr__(self, "lines", tuple(self.lines))
 
     def as_passage(self, number: int) -> Passage:
-        """The attachment as something that can be cited: a1, a2, …"""
+        """The attachment as something that can be cited, as a1, a2 and so on."""
         text = "\n".join(line.text for line in self.lines)
         return Passage(
             f"a{number}", text, self.name, image=self.media, modality="screenshot", score=1.0

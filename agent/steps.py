@@ -24,7 +24,8 @@ from ..errors import LimnerError, ModelError
 from ..index.passage import Passage
 from ..prompts import prompt
 from ..tools.chat_models.extractive import drawing_request
-from ..tools.ocr import read_lines, row_lines
+from ..tools.layout import entries
+from ..tools.ocr import read_lines
 from ..tools.safety import refusal
 from .answer import Usage
 from .composing import composed
@@ -70,7 +71,7 @@ def look(state: TurnState, runtime: Context) -> Update:
 def _read(attachment: Attachment, work: Workbench) -> Attachment:
     known = work.library.lines(attachment.media)
     if not known:
-        known = row_lines(read_lines(work.media.open(attachment.media)))
+        known = entries(read_lines(work.media.open(attachment.media)))
     return replace(attachment, lines=known)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Send
+
 from limner.agent import steps
 from limner.agent.state import TurnState
 from limner.agent.workbench import Workbench

@@ -54,8 +54,20 @@ def machine() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
+        "revision": revision(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def revision() -> str:
+    """The commit of the product that is measured; marked where its files were changed since."""
+    import limner as product
+
+    git = ["git", "-C", str(Path(product.__file__).parent)]
+    commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+    status = [*git, "status", "--porcelain", "--", ".", ":!benchmarks"]
+    changed = subprocess.run(status, capture_output=True, text=True).stdout.strip()
+    return commit.stdout.strip() + (" with changes" if changed else "")
 
 
 def _cpu() -> str:

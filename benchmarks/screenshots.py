@@ -22,12 +22,13 @@ from typing import Any
 from common import arguments, limner, show, squeezed, write
 
 # isort: split
+from screen_content import Content, contents
+from screens import Screen, Style, draw, styles
+
 from limner.agent.agent import Agent
 from limner.agent.answer import Answer, Marked
 from limner.index.library import Library
 from limner.tools.grounding import overlap
-from screen_content import Content, contents
-from screens import Screen, Style, draw, styles
 
 _IOU = 0.5
 
@@ -66,8 +67,8 @@ def judged(case: Case, question: str, answer: Answer, source: str) -> dict[str, 
         "abstained": answer.abstained,
         "cited": source in {answer.passages[n - 1].source for n in answer.citations},
         "box": max(row, value) >= _IOU,
-        "row IoU": round(row, 3),
-        "value IoU": round(value, 3),
+        "row IoU": round(row, 4),
+        "value IoU": round(value, 4),
         "marked": [picture.caption for picture in answer.pictures],
     }
 

@@ -28,6 +28,8 @@ from common import arguments, interleaved, limner, ratios, seconds, show, spread
 
 # isort: split
 from bare_graph import bare, idle
+from PIL import Image
+
 from limner.agent.agent import Agent
 from limner.agent.checkpoints import Checkpoints
 from limner.agent.grading import CALIBRATIONS
@@ -41,7 +43,6 @@ from limner.tools.chat_models.scripted import Scripted
 from limner.tools.image_models.fake import HashPainter
 from limner.tools.media import MediaStore
 from limner.tools.quoting import quotable
-from PIL import Image
 
 _EXAMPLES = Path(__file__).parents[1] / "examples"
 _QUESTION = "When is high water at the harbour, and what of the lighthouse and its keeper?"
@@ -156,28 +157,32 @@ def session(folder: Path, rounds: int) -> dict[str, Any]:
     without, within = build(None), build(saved.saver)
     work = Workbench(library, reply, library.embeddings, None, MediaStore(folder / "media"))
     written = json.dumps(answer.to_dict())
-    runs: dict[str, Callable[[], float]] = {
-        "turn without a session": lambda: seconds(lambda: plain.ask(_QUESTION)),
-        "turn with a session": lambda: first_turn(library, reply),
-        "durable write alone": lambda: seconds(lambda: kept.append(_QUESTION, (), answer)),
-        "bare SQLite, same bytes": lambda: bare_write(folder / "bare.db", written),
-        "graph without checkpointer": lambda: driven(without, work),
-        "graph with checkpointer": lambda: checkpointed(within, work, saved),
+    pairs: dict[str, tuple[Callable[[], float], Callable[[], float]]] = {
+        "turn: with, without a session": (
+            lambda: first_turn(library, reply),
+            lambda: seconds(lambda: plain.ask(_QUESTION)),
+        ),
+        "graph: with, without its checkpointer": (
+            lambda: checkpointed(within, work, saved),
+            lambda: driven(without, work),
+        ),
+        "one durable write: ours, bare SQLite": (
+            lambda: seconds(lambda: kept.append(_QUESTION, (), answer)),
+            lambda: bare_write(folder / "bare.db", written),
+        ),
     }
-    found = interleaved(runs, rounds, warm=5)
-    marks = {"durable write alone": "≤ 4 ms"}
-    table("What a session costs, ms per turn", found, "turn without a session", marks)
-    parts = {
-        "both": ("turn with a session", "turn without a session"),
-        "running turn (checkpointer)": ("graph with checkpointer", "graph without checkpointer"),
-    }
-    costs = {
-        name: median(a - b for a, b in zip(found[with_], found[bare_], strict=True)) * 1000
-        for name, (with_, bare_) in parts.items()
-    }
-    costs["durable write"] = median(found["durable write alone"]) * 1000
-    show("Persistence apart", ["", "ms a turn"], costs.items())
-    return {"ms": milliseconds(found), "costs in ms": costs}
+    rows, body = [], {}
+    for name, (ours, other) in pairs.items():
+        found = interleaved({"with": ours, "without": other}, rounds, warm=5)
+        with_, bare_ = ([1000 * value for value in values] for values in found.values())
+        more = median(a - b for a, b in zip(with_, bare_, strict=True))
+        ratio = median(ratios(with_, bare_))
+        times = [spread_text(with_, digits=2), spread_text(bare_, digits=2)]
+        rows.append([name, *times, f"{more:.2f}", f"{ratio:.2f}"])
+        body[name] = {"ms": milliseconds(found), "more in ms": more, "ratio": ratio}
+    head = ["ms: median (min–max)", "first", "second", "first − second", "ratio"]
+    show("What a session costs a turn (mark: one durable write ≤ 4 ms)", head, rows)
+    return body
 
 
 def first_turn(library: Library, reply: Scripted) -> float:

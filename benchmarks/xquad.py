@@ -29,6 +29,7 @@ from common import arguments, interval, limner, show, squeezed, write
 # isort: split
 import bm25s
 import numpy as np
+
 from limner.agent.agent import Agent
 from limner.agent.answer import Answer
 from limner.index.library import Library

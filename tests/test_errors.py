@@ -4,6 +4,7 @@ import inspect
 import re
 
 import pytest
+
 from limner import errors
 from limner.errors import DeveloperError, LimnerError, ModelError, UserError
 

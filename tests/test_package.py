@@ -14,8 +14,9 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 
-import limner
 import pytest
+
+import limner
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ("agent", "index", "tools", "prompts", "examples")

@@ -63,6 +63,8 @@ def decode_image(data: bytes | Path, name: str = "") -> Image.Image:
         ) from None
     except SourceError:
         raise
+    except Image.DecompressionBombError:  # raised on opening, where far more than we accept
+        raise _too_large(name, "") from None
     except Exception as error:
         # Untrusted bytes: the decoders raise whatever a damaged header leads them to, from
         # OSError and SyntaxError to TypeError and OverflowError.
@@ -71,11 +73,14 @@ def decode_image(data: bytes | Path, name: str = "") -> Image.Image:
 
 def _check_size(image: Image.Image, name: str) -> None:
     if image.width * image.height > MAX_PIXELS:
-        raise SourceError(
-            f"{name}: {image.width}×{image.height} is {image.width * image.height / 1e6:.0f} "
-            f"megapixels, more than the {MAX_PIXELS // 10**6} that are accepted",
-            "scale it down and try again",
-        )
+        raise _too_large(name, f"{image.width}×{image.height} is ")
+
+
+def _too_large(name: str, size: str) -> SourceError:
+    return SourceError(
+        f"{name}: {size}more than the {MAX_PIXELS // 10**6} megapixels that are accepted",
+        "scale it down and try again",
+    )
 
 
 def _flatten(image: Image.Image) -> Image.Image:

@@ -21,6 +21,8 @@ _SURE = 0.6
 _DOUBTFUL = 0.85  # mean score: upright print reads at 0.95, upside-down print at 0.7
 _MAX_PIXELS = 4_000_000  # the engine's time grows with them, as does what it can read
 _TALL = 2.0  # height to width: what is taller, such as a whole web page, is read in bands
+_NARROW = 3.0  # height to width: what is narrower gets a margin
+_WIDE = 6.0  # width to height: so does what is wider
 _OVERLAP = 120  # pixels of a band that the next one holds too
 _SMALLEST = 10  # pixels: nothing can be read on anything narrower, and the engine fails
 
@@ -92,27 +94,37 @@ def _read_turned(image: Image.Image) -> list[Line]:
 def _read_bands(image: Image.Image) -> list[Line]:
     """Read a tall picture piece by piece: as one it would be scaled down beyond reading.
 
-    Bands overlap, and each line counts in the band in whose core its middle lies.
+    Bands overlap, so that each line is whole in one of them; what two bands read counts once.
     """
     width, height = image.size
     count = 1
     if height > _TALL * width:
         count = min(-(-width * height // _MAX_PIXELS), max(height // (2 * _OVERLAP), 1))
-    lines = []
+    lines: list[Line] = []
     for band in range(count):
         top, bottom = height * band // count, height * (band + 1) // count
         shift = max(top - _OVERLAP, 0)
         piece = image.crop((0, shift, width, min(bottom + _OVERLAP, height)))
         for line in _read(piece):
             x0, y0, x1, y1 = line.box
-            if top <= (y0 + y1) / 2 + shift < bottom:
-                lines.append(Line(line.text, (x0, y0 + shift, x1, y1 + shift), line.score))
+            whole = Line(line.text, (x0, y0 + shift, x1, y1 + shift), line.score)
+            middle = (y0 + y1) / 2 + shift
+            near = _OVERLAP / 4  # a middle on the very border may fall on either side
+            inside = top - near <= middle < bottom + near
+            if inside and not any(_is_same(whole, other) for other in lines):
+                lines.append(whole)
     return lines
+
+
+def _is_same(line: Line, other: Line) -> bool:
+    (x0, y0, x1, y1), (u0, v0, u1, v1) = line.box, other.box
+    return v0 < (y0 + y1) / 2 < v1 and u0 < (x0 + x1) / 2 < u1
 
 
 def _read(image: Image.Image) -> list[Line]:
     import numpy as np
 
+    image = _with_margin(image)
     scale = min((_MAX_PIXELS / (image.width * image.height)) ** 0.5, 1.0)
     if scale < 1:
         size = max(round(image.width * scale), 1), max(round(image.height * scale), 1)
@@ -128,6 +140,20 @@ def _read(image: Image.Image) -> list[Line]:
         for quad, text, score in zip(found.boxes, found.txts, found.scores, strict=True)
         if text.strip()
     ]
+
+
+def _with_margin(image: Image.Image) -> Image.Image:
+    """Add a margin to a narrow strip: the engine takes ages over tall ones and overlooks wide ones.
+
+    It enlarges by the shorter side. The margin is on the right or below, so that boxes stay.
+    """
+    width, height = image.size
+    size = max(width, round(height / _NARROW)), max(height, round(width / _WIDE))
+    if size == image.size:
+        return image
+    padded = Image.new("RGB", size, image.convert("RGB").getpixel((0, 0)))
+    padded.paste(image)
+    return padded
 
 
 def _bounds(quad: Any, scale: float) -> tuple[float, float, float, float]:

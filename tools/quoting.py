@@ -288,6 +288,9 @@ _ADVICE = re.compile(
     r"|\b(?:fix|solve|resolve|repair|clear|help)\b",
     re.IGNORECASE,
 )
+_THING = re.compile(
+    rf"\W*(?:what|which)\s+(?!(?:{_AUXILIARY}|can|would|steps|ways?|to)\b)\w+", re.IGNORECASE
+)
 _CODE = re.compile(r"\b[A-Z]{1,4}-?\d{2,}\b|\b0x[0-9A-Fa-f]+\b|\b(?i:error|code)\W{1,2}\d+\b")
 
 
@@ -308,7 +311,7 @@ def troubles(rows: Sequence[str]) -> list[str]:
 
 def asks_advice(question: str) -> bool:
     """Whether a question asks what to do or why, and not for something written somewhere."""
-    return _ADVICE.search(question) is not None
+    return _ADVICE.search(question) is not None and not _THING.match(question)
 
 
 def in_full(

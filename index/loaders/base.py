@@ -44,11 +44,11 @@ class Block:
 
 
 class Loader(Protocol):
-    """Reads one format.
+    r"""Reads one format.
 
     Example:
         >>> def load_text(path, media):
-        ...     for paragraph in path.read_text().split("\\n\\n"):
+        ...     for paragraph in path.read_text().split("\n\n"):
         ...         yield Block("paragraph", paragraph)
     """
 

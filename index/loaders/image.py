@@ -7,8 +7,9 @@ from pathlib import Path
 
 from PIL import Image
 
+from ...tools.layout import entries
 from ...tools.media import MediaStore, decode_image
-from ...tools.ocr import read_lines, row_lines
+from ...tools.ocr import read_lines
 from .base import Block
 
 __all__ = ["keep_picture", "load_image"]
@@ -20,7 +21,7 @@ def load_image(path: Path, media: MediaStore) -> Iterator[Block]:
     Of an animation or a TIFF of several pages only the first picture is read.
     """
     image, reference = keep_picture(path.read_bytes(), str(path), media)
-    found = row_lines(read_lines(image))
+    found = entries(read_lines(image))
     for line in found:
         yield Block("screenshot", line.text, box=line.box, image=reference)
     if not found:

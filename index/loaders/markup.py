@@ -129,7 +129,8 @@ class _Soup(BeautifulSoup):
         """Close what the beginning of this element ends, then open it."""
         while self.currentTag is not None and self.currentTag.name in _ENDED_BY.get(name, ()):
             self.handle_endtag(self.currentTag.name)
-        return super().handle_starttag(name, *rest, **named)
+        opened: Tag | None = super().handle_starttag(name, *rest, **named)
+        return opened
 
 
 def _drop_unseen(soup: BeautifulSoup) -> None:

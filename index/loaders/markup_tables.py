@@ -5,7 +5,6 @@ Knows spans and header cells. A table that only arranges the page is left as it 
 
 from __future__ import annotations
 
-
 from bs4 import BeautifulSoup
 from bs4.element import Tag
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from limner.index.chunking import Chunk, chunk
 from limner.index.embeddings import embedded
 from limner.index.loaders import load
@@ -109,7 +110,7 @@ def test_a_table_stays_whole_and_apart_from_the_prose_before() -> None:
 
 def test_a_list_stays_with_its_lead_in() -> None:
     lead = Block("paragraph", f"{sentences(0, 6)} These rules apply:")
-    items = [Block("item", f"Rule {i} is short.") for i in range(5)]
+    items = [Block("item", f"Rule {i} is short.") for i in range(10)]
     after = Block("paragraph", sentences(50, 6))
     chunks = chunk([Block("paragraph", sentences(90, 6)), lead, *items, after], 256, count)
     assert chunks[1].text == "\n".join(b.text for b in (lead, *items))

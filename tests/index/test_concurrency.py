@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from limner.errors import LibraryLocked
 from limner.index.embeddings import HashEmbeddings
 from limner.index.library import Library

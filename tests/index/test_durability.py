@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from limner.errors import LibraryError, LibraryReadOnly
 from limner.index.embeddings import HashEmbeddings
 from limner.index.library import Library

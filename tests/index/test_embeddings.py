@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from limner.errors import ModelError, ModelMissing
 from limner.index.embeddings import (
     Embeddings,

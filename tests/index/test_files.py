@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from limner.index.files import Found, Places, find, is_gone, source_name
 
 DOCS = Path("/docs")

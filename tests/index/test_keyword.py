@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 
 import pytest
+
 from limner.index.keyword import KeywordIndex
 from limner.tools.sentences import stems
 

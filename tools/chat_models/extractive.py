@@ -21,7 +21,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from pydantic import Field
 
 from ...errors import DeveloperError
-from ..quoting import Quote, asks_advice, asks_to_see, in_full, quotable, troubles, weigh
+from ..quoting import Quote, asks_advice, asks_to_see, in_full, names, quotable, troubles, weigh
 from ..sentences import CachedEncoder, stems
 
 __all__ = ["Extractive", "drawing_request"]
@@ -43,7 +43,8 @@ _SHOW_UNASKED = 0.55
 picture, to one that asks where, and to any other."""
 
 _NAMED = 3.0
-"""Added to a form's row whose label the question names."""
+_KEYED = 4.0
+"""Added to a form's row whose label the question names, and to a table's row whose key it names."""
 
 _ROW_SHARE = 0.5
 _ROW_LENGTH = 5
@@ -114,13 +115,19 @@ class _Source:
     def pieces(self) -> list[str]:
         return quotable(self.text, "screenshot" if self.rows else self.modality)
 
-    def labelled(self, row: str) -> set[str]:
-        """The content words of a row's label; empty where it is not a label and its value."""
+    @property
+    def above(self) -> str:
+        """What stands above each of its pieces: headings, or the title of a window."""
+        title = self.pieces[:1] if self.rows else []
+        return " ".join([self.context, *title])
+
+    def row_label(self, row: str) -> str:
+        """A row's label; empty where it is not a label and its value."""
         for line in self.text.splitlines():
             label, value = (*_CELLS.split(line.strip(), maxsplit=1), "")[:2]
             if value and " ".join(line.split()) == row:
-                return set(stems(label))
-        return set()
+                return label
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,8 +215,7 @@ class _Reply:
         self, question: str, queries: Sequence[str], sources: Sequence[_Source], encoder: Any
     ) -> None:
         self._question = question
-        wanted = _WHICH.split(question, maxsplit=1)[1:]
-        self._wanted = next((stem for part in wanted for stem in stems(part)), "")
+        self._wanted = _wanted(question)
         self._advice = asks_advice(question)
         self._where = re.search(r"\bwhere\b", question, re.IGNORECASE) is not None
         self._encoder = encoder if isinstance(encoder, CachedEncoder) else CachedEncoder(encoder)
@@ -232,7 +238,7 @@ class _Reply:
             [source.pieces for source in sources],
             self._encoder,
             queries=queries,
-            contexts=[source.context for source in sources],
+            contexts=[source.above for source in sources],
             found=[source.score for source in sources],
         )
         return [_Chosen(quote, sources[quote.source]) for quote in quotes]
@@ -287,6 +293,8 @@ class _Reply:
             return False
         if chosen.source.attached:
             return chosen.quote.features.words > 0 or self._answers(chosen)
+        if chosen.quote.position == 0 and len(chosen.source.pieces) > 1:
+            return False  # the title of a window names it and says nothing else
         long = len(chosen.quote.text.split()) >= _ROW_LENGTH
         return self._named(chosen) or (long and chosen.quote.features.words >= _ROW_SHARE)
 
@@ -300,13 +308,22 @@ class _Reply:
 
     def _named(self, row: _Chosen) -> bool:
         """Whether the question asks for the value of this label: what server, which price."""
-        if not self._wanted or not row.source.rows:
+        label = row.source.row_label(row.quote.text) if row.source.rows else ""
+        said = set(re.findall(r"\w+", self._question.lower()))
+        words = set(re.findall(r"\w+", label.lower()))
+        meant = set(stems(label))
+        if not label or not (words <= said or meant and meant.issubset(stems(self._question))):
             return False
-        label = row.source.labelled(row.quote.text)
-        return self._wanted in label and label.issubset(stems(self._question))
+        return self._wanted in meant if self._wanted else words <= said
+
+    def _keyed(self, row: _Chosen) -> bool:
+        """Whether a row holds every number or code that the question names."""
+        keys = [name for name in names(self._question) if re.search(r"\d", name)]
+        return bool(keys) and row.source.rows and all(key in row.quote.text for key in keys)
 
     def _score(self, chosen: _Chosen) -> float:
-        return chosen.quote.score + _NAMED * self._named(chosen)
+        score = chosen.quote.score
+        return score + _NAMED * self._named(chosen) + _KEYED * self._keyed(chosen)
 
     def _picture(self) -> _Chosen | None:
         """What introduces the picture to show, if one serves: a caption, or a screen's row."""
@@ -330,6 +347,14 @@ class _Reply:
         best = max(range(len(texts)), key=lambda i: (texts[i] in wrong, likeness[i]))
         needed = _MARK_TROUBLE if texts[best] in wrong else _MARK
         return [self._attached[best]] if likeness[best] >= needed else []
+
+
+def _wanted(question: str) -> str:
+    """The stem of what is asked for: "which *port*", "what did the server *say*"; may be empty."""
+    asked = _WHICH.split(question, maxsplit=1)[1:]
+    found = stems(asked[0]) if asked else []
+    verb = re.match(r"\s*(?:do|does|did)\b", asked[0], re.IGNORECASE) if asked else None
+    return (found[-1] if verb else found[0]) if found else ""
 
 
 def _same(source: _Source, attached: Sequence[_Source]) -> bool:

@@ -103,13 +103,13 @@ def test_what_python_docx_passes_over(read: Callable[[Any], list[Block]]) -> Non
     body = document.element.body
     xml = [
         "<w:sdt><w:sdtContent><w:p><w:r><w:t>In a control</w:t></w:r></w:p></w:sdtContent></w:sdt>",
-        "<w:p><w:ins><w:r><w:t>Added, </w:t></w:r></w:ins><w:del><w:r>"
-        "<w:delText>cut</w:delText></w:r></w:del><w:r><w:t>kept</w:t></w:r></w:p>",
-        "<w:p><w:r><w:t>Beside a box</w:t></w:r><w:r><mc:AlternateContent><mc:Choice Requires='wps'>"
-        "<w:drawing><wps:txbx><w:txbxContent><w:p><w:r><w:t>In the box</w:t></w:r></w:p>"
-        "</w:txbxContent></wps:txbx></w:drawing></mc:Choice><mc:Fallback><w:pict><w:txbxContent>"
-        "<w:p><w:r><w:t>In the box</w:t></w:r></w:p></w:txbxContent></w:pict></mc:Fallback>"
-        "</mc:AlternateContent></w:r></w:p>",
+        "<w:p><w:ins><w:r><w:t>Added, </w:t></w:r></w:ins>"
+        "<w:del><w:r><w:delText>cut</w:delText></w:r></w:del><w:r><w:t>kept</w:t></w:r></w:p>",
+        "<w:p><w:r><w:t>Beside a box</w:t></w:r><w:r><mc:AlternateContent>"
+        "<mc:Choice Requires='wps'><w:drawing><wps:txbx><w:txbxContent><w:p><w:r><w:t>In the box"
+        "</w:t></w:r></w:p></w:txbxContent></wps:txbx></w:drawing></mc:Choice><mc:Fallback>"
+        "<w:pict><w:txbxContent><w:p><w:r><w:t>In the box</w:t></w:r></w:p></w:txbxContent>"
+        "</w:pict></mc:Fallback></mc:AlternateContent></w:r></w:p>",
     ]
     for number, element in enumerate(xml):
         opening, rest = element.split(">", 1)

@@ -63,7 +63,8 @@ def test_too_large(write: Write, media: MediaStore, monkeypatch: pytest.MonkeyPa
 def test_paragraphs(write: Write, media: MediaStore) -> None:
     words = (
         "Handbook\n========\n\n"
-        "Words that were wrapped by hand at about\r\nforty letters to the line, like these\r\nhere.\r\n"
+        "Words that were wrapped by hand at about\r\n"
+        "forty letters to the line, like these\r\nhere.\r\n"
         "\f"
         "Rules\n-----\n"
         "- first\n  goes on\n* second\n3. third\n\n"

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from limner.errors import DeveloperError, LibraryDamaged
 from limner.index.vector_stores.faiss import FaissStore
 
@@ -125,7 +126,7 @@ def test_the_earlier_state_stays_readable_until_the_sweep(tmp_path: Path) -> Non
 
 def test_few_segments_and_little_rewriting(tmp_path: Path) -> None:
     store, written = FaissStore(tmp_path, D), 0
-    for n in range(200):
+    for n in range(600):
         store.add([n], vectors([n]))
         before = set(segments(tmp_path))
         store.commit()
@@ -133,7 +134,18 @@ def test_few_segments_and_little_rewriting(tmp_path: Path) -> None:
         written += sum((tmp_path / s).stat().st_size for s in set(segments(tmp_path)) - before)
         assert len(segments(tmp_path)) <= 9
     row = 8 + 4 * D
-    assert written < 200 * row * 12  # each vector about log2(200) times, not 200 / 8
+    assert written < 600 * row * 12  # each vector about log2(600) times
+
+
+def test_few_segments_though_each_is_smaller_than_the_last(tmp_path: Path) -> None:
+    store, following = FaissStore(tmp_path, D), 0
+    for size in (2**n for n in reversed(range(11))):
+        ids = list(range(following, following + size))
+        following += size
+        store.add(ids, vectors(ids))
+        store.commit()
+        store.sweep()
+        assert len(segments(tmp_path)) <= 9
 
 
 def test_a_commit_without_a_change_writes_nothing(tmp_path: Path) -> None:
