@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import queue
 import tempfile
+import threading
 import uuid
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
@@ -43,6 +45,9 @@ Attachable = str | Path | bytes | Image.Image
 """A picture to attach: a path, the bytes of a file, or a decoded picture."""
 
 _LONGEST_QUESTION = 32_000
+
+_PATIENCE = 5.0
+"""Seconds that an interrupted model is waited for."""
 
 
 class Agent:
@@ -115,17 +120,27 @@ class Agent:
     def close(self) -> None:
         """Close the files; delete what was kept aside for a library that cannot be written."""
         self._checkpoints.close()
-        self.__dict__.pop("graph", None)
+        self.__dict__.pop("_kept_graph", None)
         if self._scratch is not None:
             self._scratch.cleanup()
             self._scratch = None
 
-    @cached_property
+    @property
     def graph(self) -> Graph:
         """The compiled LangGraph state machine of a turn."""
+        return self._kept_graph if self.session else self._plain_graph
+
+    @cached_property
+    def _kept_graph(self) -> Graph:
         from .graph import build
 
-        return build(self._checkpoints.saver if self.session else None)
+        return build(self._checkpoints.saver)
+
+    @cached_property
+    def _plain_graph(self) -> Graph:
+        from .graph import build
+
+        return build()
 
     @property
     def pending(self) -> str | None:
@@ -222,8 +237,6 @@ class Agent:
             if answer is None:
                 raise ModelError("the turn ended without an answer")
             answer = replace(answer, timings=tuple(timings.items()), folder=self.folder)
-            self._acknowledge(question, attachments, answer)
-            yield AnswerReady(answer)
         except (LimnerError, KeyboardInterrupt) as error:
             cut = replace(
                 partial(draft, passages), timings=tuple(timings.items()), folder=self.folder
@@ -234,6 +247,13 @@ class Agent:
             if cut.parts:
                 self._acknowledge(question, attachments, cut)
             yield Failed(ModelError("interrupted", "ask again"), cut, interrupted=True)
+        else:
+            try:
+                self._acknowledge(question, attachments, answer)
+            except LimnerError as error:  # it could not be written down; it is not lost to the eye
+                yield Failed(error, answer)
+            else:
+                yield AnswerReady(answer)
 
     def _run(self, start: TurnState | None) -> Iterator[Event]:
         thread = self._thread
@@ -246,7 +266,7 @@ class Agent:
             stream_mode="custom",
             durability="sync" if self.session else None,
         )
-        yield from events
+        yield from _in_background(events, self._work.stopped)
 
     def _acknowledge(
         self, question: str, attachments: tuple[Attachment, ...], answer: Answer
@@ -273,6 +293,34 @@ class Agent:
             name, data = path.name, _bytes(path)
         _, reference = keep_picture(data, name, self._work.media)
         return Attachment(reference, name)
+
+
+def _in_background(events: Iterator[Event], stopped: threading.Event) -> Iterator[Event]:
+    """The same events, run in a thread of their own: an interrupt need not wait for a model."""
+    arrived: queue.SimpleQueue[Event | BaseException | None] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            for event in events:
+                arrived.put(event)
+                if stopped.is_set():
+                    break
+        except BaseException as error:  # handed over, and raised where somebody listens
+            arrived.put(error)
+        finally:
+            arrived.put(None)
+
+    stopped.clear()
+    worker = threading.Thread(target=run, daemon=True)
+    worker.start()
+    try:
+        while (event := arrived.get()) is not None:
+            if isinstance(event, BaseException):
+                raise event
+            yield event
+    finally:
+        stopped.set()
+        worker.join(_PATIENCE)
 
 
 def _checked(question: str) -> str:

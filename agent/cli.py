@@ -9,6 +9,7 @@ Exit codes: 0 answered, abstained or refused; 1 user error; 2 usage; 3 model or 
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,6 +69,8 @@ def main() -> None:
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
+    finally:
+        gc.freeze()  # the models' objects need not be collected one by one on the way out
 
 
 @app.command()
@@ -226,11 +229,12 @@ def sessions_rm(name: str, library: LibraryOption = _HERE) -> None:
 
     if not Sessions(library).rm(name):
         raise UserError(f"no session {name!r}", "limner sessions ls")
+    (library / "history").unlink(missing_ok=True)  # what was typed, kept for the arrow keys
     collect(_open(library, "embedded"))
 
 
-@app.command()
-def gc(library: LibraryOption = _HERE) -> None:
+@app.command("gc")
+def collect_garbage(library: LibraryOption = _HERE) -> None:
     """Delete pictures that no passage and no conversation refers to."""
     from .housekeeping import collect
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -265,7 +265,28 @@ class Conversation:
         history = agent.session.history() if agent.session else ()
         self._searches, self._wanted, self._dropped = 0, {}, {}
         images = [queued.image for queued in self.queued]
-        events = cast(Generator[Event, None, None], agent.stream(question, images))
+        return self._turn(question, agent.stream(question, images), history, show)
+
+    def retry(self, show: Callable[[Event], None]) -> AnswerReady | Failed:
+        """Go on with the turn that an error or a kill cut short, from its last finished step.
+
+        Raises:
+            QuestionError: none was.
+        """
+        agent = self._ready()
+        agent.session = self.session if self.kept else None
+        question = agent.pending or ""
+        history = agent.session.history() if agent.session else ()
+        return self._turn(question, agent.resume(), history, show)
+
+    def _turn(
+        self,
+        question: str,
+        stream: Iterator[Event],
+        history: tuple[Exchange, ...],
+        show: Callable[[Event], None],
+    ) -> AnswerReady | Failed:
+        events = cast(Generator[Event, None, None], stream)
         try:
             last = self._followed(events, show)
         except (

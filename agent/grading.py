@@ -26,7 +26,7 @@ _ATTACHED = 0.8
 _CODE_KNOWN = 2.5
 _CODE_UNKNOWN = -1.0
 """Log-odds that are judgement, not fitted: a picture is asked for and one was found; a question
-comes with a screen and is likely about it; a code on that screen stands in a passage, or in none."""
+comes with a screen and is likely about it; a code on that screen is in a passage, or in none."""
 
 
 _STRANGE_NAME = -1.5

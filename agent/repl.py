@@ -57,7 +57,7 @@ class Repl:
     ) -> None:
         self._talk = Conversation(library, profile, session, chat_model=chat_model)
         self._screen = screen
-        self._commands = Commands(self._talk, screen)
+        self._commands = Commands(self._talk, screen, self._retry)
         self._interactive = bool(sys.stdin) and sys.stdin.isatty() and screen.out.is_terminal
 
     def run(self) -> None:
@@ -123,10 +123,18 @@ class Repl:
     def _answer(self, question: str) -> None:
         with Preview(self._screen.err) as preview:
             last = self._talk.ask(question, preview.show)
+        self._told(last)
+
+    def _retry(self) -> None:
+        with Preview(self._screen.err) as preview:
+            last = self._talk.retry(preview.show)
+        self._told(last)
+
+    def _told(self, last: AnswerReady | Failed) -> None:
         if isinstance(last, AnswerReady):
             self._screen.print_answer(last.answer)
-            return
-        self._failed(last)
+        else:
+            self._failed(last)
 
     def _failed(self, last: Failed) -> None:
         if last.partial.parts:

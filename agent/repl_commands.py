@@ -51,10 +51,14 @@ class Commands:
     Args:
         conversation: what they look at and change.
         screen: where they answer.
+        again: goes on with a question that was cut short.
     """
 
-    def __init__(self, conversation: Conversation, screen: Screen) -> None:
+    def __init__(
+        self, conversation: Conversation, screen: Screen, again: Callable[[], None]
+    ) -> None:
         self._talk = conversation
+        self._again = again
         self._screen = screen
         rows = (
             ("/attach PATH", "add a picture to the next question", self.attach),
@@ -64,6 +68,7 @@ class Commands:
             ("/show N", "source N in full, with its picture", self.show),
             ("/why", "how the last answer came about", self.why),
             ("/export FILE", "save the conversation as .md, .html or .json", self.export),
+            ("/retry", "go on with a question that an error cut short", self.retry),
             ("/sessions", "the conversations that are kept", self.sessions),
             ("/resume NAME", "go on with one of them", self.resume),
             ("/profile [NAME]", "answer with other models", self.profile),
@@ -104,6 +109,10 @@ class Commands:
             raise UserError(f"there is no command {name}", self._commands[near[0]].usage)
         self._commands[name].run(argument.strip())
         return True
+
+    def retry(self, _: str = "") -> None:
+        """Go on with a question that an error cut short."""
+        self._again()
 
     # ── pictures for the next question ───────────────────────────────────────────────────────
 

@@ -134,7 +134,7 @@ def reason(state: TurnState, runtime: Context) -> Update:
                 runtime.stream_writer(TextDelta(text))
             if isinstance(chunk, AIMessageChunk):
                 whole = chunk if whole is None else whole + chunk
-            if len(draft) > _LONGEST_DRAFT:
+            if len(draft) > _LONGEST_DRAFT or runtime.context.stopped.is_set():
                 break
     except LimnerError:
         raise

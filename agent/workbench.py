@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 
 from langchain_core.language_models import BaseChatModel
 
@@ -28,6 +29,7 @@ class Workbench:
         media: where attachments, marked copies and drawn pictures go; reads through to the
             library's pictures.
         image_model: draws; None where the profile has none.
+        stopped: set when nobody waits for the turn any more; models end within one token.
     """
 
     library: Library
@@ -36,3 +38,4 @@ class Workbench:
     calibration: Calibration | None
     media: MediaStore
     image_model: ImageModel | None = None
+    stopped: threading.Event = field(default_factory=threading.Event)

@@ -46,7 +46,7 @@ def load_docx(path: Path, media: MediaStore) -> Iterator[Block]:
 
     try:
         document = docx.Document(str(path))
-    except (PackageNotFoundError, KeyError, ValueError) as error:
+    except (PackageNotFoundError, zipfile.BadZipFile, KeyError, OSError, ValueError) as error:
         raise SourceError(
             f"{path}: not a Word document that can be read ({error})", "save a copy as .docx"
         ) from None
@@ -57,7 +57,7 @@ def _check_package(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as package:
             entries = package.infolist()
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, OSError, ValueError) as error:
         raise SourceError(f"{path}: damaged ({error})", "save a copy as .docx") from None
     unpacked = sum(entry.file_size for entry in entries)
     packed = max(sum(entry.compress_size for entry in entries), 1)

@@ -87,7 +87,6 @@ def load_rst(path: Path, media: MediaStore) -> Iterator[Block]:
         "_disable_config": True,
         "halt_level": 5,
         "report_level": 5,
-        "warning_stream": "",
         "syntax_highlight": "none",
         "math_output": "LaTeX",
         "embed_stylesheet": False,

@@ -132,11 +132,15 @@ def huge_png() -> bytes:
     """A PNG that says it is 20,000 × 10,000 pixels."""
 
     def piece(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     header = struct.pack(">IIBBBBB", 20_000, 10_000, 8, 2, 0, 0, 0)
     pixels = zlib.compress(b"\0" * 60_001)
-    return b"\x89PNG\r\n\x1a\n" + piece(b"IHDR", header) + piece(b"IDAT", pixels) + piece(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + piece(b"IHDR", header) + piece(b"IDAT", pixels) + piece(b"IEND", b"")
+    )
 
 
 def test_bad_files_are_named_and_the_good_ones_kept(tmp_path: Path) -> None:
@@ -153,7 +157,9 @@ def test_bad_files_are_named_and_the_good_ones_kept(tmp_path: Path) -> None:
     }
     for name, data in bad.items():
         (folder / name).write_bytes(data)
-    (folder / "latin.txt").write_bytes("Die Fähre fährt über die Förde. Schöne Grüße.".encode("cp1252"))
+    (folder / "latin.txt").write_bytes(
+        "Die Fähre fährt über die Förde. Schöne Grüße.".encode("cp1252")
+    )
     (folder / "good.txt").write_text("The ferry leaves from pier 4.")
     (folder / "loop.txt").symlink_to(folder / "loop.txt")
     (folder / "evil\x1b]0;owned\x07.txt").write_text("A file name with a control sequence.")
@@ -166,7 +172,9 @@ def test_bad_files_are_named_and_the_good_ones_kept(tmp_path: Path) -> None:
     assert {"good.txt", "latin.txt"} <= set(report["added"])
     plain = limner("add", "mixed", cwd=tmp_path)
     assert not [c for c in CONTROL if c in plain.stderr + plain.stdout]
-    assert len([line for line in plain.stderr.splitlines() if line.startswith("failed: ")]) == len(bad)
+    assert len([line for line in plain.stderr.splitlines() if line.startswith("failed: ")]) == len(
+        bad
+    )
     assert "Traceback" not in plain.stderr
     found = json.loads(limner("search", "Fähre Förde", "--json", cwd=tmp_path).stdout)
     assert "über die Förde" in found[0]["text"]

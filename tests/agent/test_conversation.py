@@ -19,7 +19,7 @@ from limner.agent.repl_commands import Commands, _paths
 from limner.agent.repl_input import Offer, _Commands
 from limner.agent.sessions import Sessions
 from limner.agent.terminal import Screen
-from limner.errors import SourceError, UserError
+from limner.errors import QuestionError, SourceError, UserError
 from limner.index.library import Library
 from limner.tools.chat_models.scripted import Scripted
 
@@ -101,7 +101,7 @@ def test_tab_offers_commands_pictures_and_names(
 
 
 def test_a_line_that_begins_with_a_path_is_a_question() -> None:
-    commands = Commands(None, Screen())  # type: ignore[arg-type]
+    commands = Commands(None, Screen(), lambda: None)  # type: ignore[arg-type]
     assert not commands.run("/tmp/shot.png what is this?")
     assert not commands.run("what is /help?")
     with pytest.raises(UserError, match="there is no command /"):
@@ -124,3 +124,16 @@ def test_the_clipboard(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(SourceError) as caught:
             clipboard_picture()
         assert "/attach PATH" in caught.value.hint
+
+
+def test_a_question_that_an_error_cut_short_can_be_gone_on_with(library: Library) -> None:
+    model = Scripted(replies=[ConnectionError("gone"), "High water is at noon. [1]"])
+    talk = Conversation(library, "embedded", "s", chat_model=model)
+    assert isinstance(talk.ask("When is high water?", lambda _: None), Failed)
+    last = talk.retry(lambda _: None)
+    assert isinstance(last, AnswerReady)
+    assert last.answer.text == "High water is at noon. [1]"
+    assert talk.last is not None and talk.last.question == "When is high water?"
+    with pytest.raises(QuestionError):
+        talk.retry(lambda _: None)
+    talk.close()

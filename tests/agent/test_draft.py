@@ -29,7 +29,20 @@ def test_text_and_slots_come_in_order() -> None:
 
 pieces_of_drafts = st.lists(
     st.sampled_from(
-        ["[[", "]]", "[", "]", "show 1: map", "mark a2: x", "draw: y", "\n", " ", "word", "[3]", "é"]
+        [
+            "[[",
+            "]]",
+            "[",
+            "]",
+            "show 1: map",
+            "mark a2: x",
+            "draw: y",
+            "\n",
+            " ",
+            "word",
+            "[3]",
+            "é",
+        ]
     )
     | st.text(max_size=5),
     max_size=30,

@@ -101,9 +101,7 @@ def test_nothing_of_an_earlier_turn_shows_in_the_next(
     library: Library, number_of: NumberOf
 ) -> None:
     n = number_of(QUESTION, "tide table")
-    agent = agent_of(
-        library, f"One.\n[[show {n}: the tide table]]", "Two.", session="same-thread"
-    )
+    agent = agent_of(library, f"One.\n[[show {n}: the tide table]]", "Two.", session="same-thread")
     assert len(agent.ask(QUESTION).pictures) == 1
     second = agent.ask(QUESTION)
     assert second.pictures == ()
@@ -147,9 +145,7 @@ def test_a_wrong_figure_is_dropped_or_replaced(library: Library, number_of: Numb
     assert captions == ["Figure 2: A drawing of the lighthouse"]  # repaired: the right one stands
 
 
-def test_a_figure_that_shows_nothing_of_the_kind_is_dropped(
-    tmp_path: Path, harbour: Path
-) -> None:
+def test_a_figure_that_shows_nothing_of_the_kind_is_dropped(tmp_path: Path, harbour: Path) -> None:
     from limner.index.embeddings import embedded
 
     library = Library.open(tmp_path / "real", embedded())
@@ -227,9 +223,7 @@ def test_an_endless_draft_is_cut(library: Library) -> None:
     assert len(agent.ask(QUESTION).text) < 25_000
 
 
-def test_the_model_is_told_of_passages_pictures_and_history(
-    library: Library, paint: Paint
-) -> None:
+def test_the_model_is_told_of_passages_pictures_and_history(library: Library, paint: Paint) -> None:
     model = Scripted(replies=["Noon. [1]", "Still noon. [1]"])
     agent = Agent(library, chat_model=model, session="s")
     agent.ask("When is high water?")

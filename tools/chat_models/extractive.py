@@ -312,7 +312,7 @@ class _Reply:
         said = set(re.findall(r"\w+", self._question.lower()))
         words = set(re.findall(r"\w+", label.lower()))
         meant = set(stems(label))
-        if not label or not (words <= said or meant and meant.issubset(stems(self._question))):
+        if not label or not (words <= said or (meant and meant.issubset(stems(self._question)))):
             return False
         return self._wanted in meant if self._wanted else words <= said
 

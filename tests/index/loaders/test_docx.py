@@ -204,7 +204,7 @@ def test_damaged(saved: Path, media: MediaStore, tmp_path: Path) -> None:
     whole = saved.read_bytes()
     for data in (whole[: len(whole) // 2], whole[:200] + whole[700:]):
         saved.write_bytes(data)
-        with pytest.raises(SourceError, match=r"a\.docx"):
+        with pytest.raises(SourceError, match=r"a\.docx: (damaged|not a Word document)"):
             load(saved, media)
     with zipfile.ZipFile(saved, "w") as package:
         package.writestr("readme.txt", "an ordinary archive")

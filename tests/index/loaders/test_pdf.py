@@ -59,10 +59,10 @@ def test_headings_paragraphs_and_boxes(load_pdf: Load, sheet: Any) -> None:
 def test_bold_line_is_a_heading_but_a_bold_lead_is_not(load_pdf: Load, sheet: Any) -> None:
     page = sheet().text(50, 60, "Opening hours", font="F2").lines(50, 75, *PROSE)
     page.draw("BT /F2 10 Tf 50 360 Td (Note.) Tj /F1 10 Tf ( " + PROSE[0] + ") Tj ET")
-    page.text(50, 152, PROSE[1])
+    page.text(50, 152, PROSE[1]).text(50, 200, "A short line")
     blocks = load_pdf(page)
     assert texts(blocks, "heading") == ["Opening hours"]
-    assert texts(blocks)[1] == f"Note. {PROSE[0]} {PROSE[1]}"
+    assert texts(blocks)[1:] == [f"Note. {PROSE[0]} {PROSE[1]}", "A short line"]
 
 
 def test_smaller_type_within_a_line_does_not_break_the_paragraph(
@@ -168,9 +168,17 @@ def test_text_set_sideways_is_read_and_its_box_mapped_back(
     page = sheet()
     for n, words in enumerate(PROSE):  # running upwards, the first line leftmost
         page.draw(f"BT /F1 10 Tf 0 1 -1 0 {60 + 12 * n} 100 Tm ({words}) Tj ET")
-    (block,) = load_pdf(page)
+    halves = Image.new("RGB", (100, 100), "blue")
+    halves.paste("red", (0, 0, 100, 50))
+    page.image(0, 0, 0, 0, halves)
+    page.marks[-1] = "q 0 120 -120 0 260 100 cm /Im1 Do Q"
+    block, figure = load_pdf(page)
     assert block.text == " ".join(PROSE)
     assert close(block.box, (52, 210, 87, 400), 8)
+    assert close(figure.box, (140, 280, 260, 400), 6)
+    picture = media.open(str(figure.image))
+    assert picture.getpixel((150, 40)) == (255, 0, 0)  # upright, as the text is
+    assert picture.getpixel((150, picture.height - 40)) == (0, 0, 255)
 
 
 def chart(page: Any, x: float, y: float) -> None:
@@ -206,6 +214,42 @@ def test_vector_chart_is_cut_out_with_labels_without_caption(
     assert red > 100
 
 
+def test_a_sentence_about_a_figure_is_no_caption(load_pdf: Load, sheet: Any) -> None:
+    page = sheet().lines(50, 50, *PROSE)
+    chart(page, 80, 110)
+    page.lines(50, 270, "Figure 2 compares the machines of the room", *PROSE)
+    blocks = load_pdf(page)
+    assert [b.text for b in blocks if b.kind == "figure"] == [""]
+    assert texts(blocks)[-1].startswith("Figure 2 compares")
+
+
+def test_a_background_is_no_part_of_a_figure(load_pdf: Load, sheet: Any) -> None:
+    page = sheet().draw("1 1 0.9 rg").box(0, 0, 400, 500, "f").draw("0 g").lines(50, 50, *PROSE)
+    chart(page, 80, 110)
+    page.text(80, 262, "Figure 2: On yellow paper.", 8)
+    (figure,) = [b for b in load_pdf(page) if b.kind == "figure"]
+    assert close(figure.box, (62, 106, 284, 246), 8)
+
+
+def test_what_a_clip_hides_is_no_part_of_a_figure(load_pdf: Load, sheet: Any) -> None:
+    page = sheet().lines(50, 60, *PROSE)
+    page.draw("q 80 220 200 120 re W n 80 0 m 120 900 200 900 280 0 c S 80 220 m 280 339 l S Q")
+    page.draw("80 220 200 120 re S")
+    page.text(80, 295, "Figure 1: A curve that leaves its frame.", 8).lines(50, 340, *MORE)
+    blocks = load_pdf(page)
+    (figure,) = [b for b in blocks if b.kind == "figure"]
+    assert close(figure.box, (80, 160, 280, 280), 8)
+    assert texts(blocks) == [" ".join(PROSE), " ".join(MORE)]
+
+
+def test_white_around_a_picture_is_cut_off(load_pdf: Load, sheet: Any, media: MediaStore) -> None:
+    wide = Image.new("RGB", (200, 200), "white")
+    wide.paste(disc(100), (50, 50))
+    (figure,) = load_pdf(sheet().image(100, 100, 200, 200, wide))
+    assert close(figure.box, (155, 155, 245, 245), 6)
+    assert media.open(str(figure.image)).size == pytest.approx((245, 245), abs=12)
+
+
 def test_two_drawings_above_one_caption_are_one_figure(load_pdf: Load, sheet: Any) -> None:
     page = sheet()
     page.image(60, 60, 100, 90, disc()).image(180, 60, 100, 90, disc(100, "green"))
@@ -224,6 +268,15 @@ def test_a_form_from_another_program_is_one_figure(load_pdf: Load, sheet: Any) -
     assert figure.text == "Fig. 4. A curve in a frame"
     assert close(figure.box, (80, 142, 240, 280), 8)
     assert texts(blocks) == [" ".join(PROSE)]
+
+
+def test_a_form_that_is_the_whole_page_is_looked_into(load_pdf: Load, sheet: Any) -> None:
+    corners = "0 0 m 1 0 l S 199 249 m 200 249 l S 0 249 m 0 250 l S "
+    page = sheet().lines(50, 300, *PROSE)
+    page.form(0, 500, 2, corners + "40 150 m 60 220 80 150 120 210 c S 40 150 80 60 re S")
+    page.text(80, 220, "Figure 1: A curve.", 8)
+    (figure,) = [b for b in load_pdf(page) if b.kind == "figure"]
+    assert close(figure.box, (80, 80, 240, 200), 8)
 
 
 def test_pictures_without_caption(load_pdf: Load, sheet: Any) -> None:
@@ -258,6 +311,15 @@ def test_rules_frames_and_backgrounds_are_no_figures(load_pdf: Load, sheet: Any)
         page.draw(f"50 {280 - 15 * n} m 300 {280 - 15 * n} l S {50 + 50 * n} 205 m ")
         page.draw(f"{50 + 50 * n} 280 l S").text(55, 232 + 15 * n, f"cell {n}")
     assert [b for b in load_pdf(page) if b.kind == "figure"] == []
+
+
+def test_a_rounded_frame_around_prose_is_no_figure(load_pdf: Load, sheet: Any) -> None:
+    page = sheet().lines(60, 100, *PROSE, *MORE, *PROSE)
+    for n in range(4):  # drawn corner by corner
+        page.draw(f"{50 + 80 * n} 280 m 60 290 {100 + 80 * n} 440 {120 + 60 * n} 420 c S")
+    blocks = load_pdf(page)
+    assert [b.kind for b in blocks if b.kind == "figure"] == []
+    assert " ".join((*PROSE, *MORE, *PROSE)) in texts(blocks)
 
 
 def test_scan_is_read(
