@@ -92,7 +92,7 @@ def relevance(
     library = [quotable(p.text, p.modality) for p in found]
     pairs = zip(found, library, strict=True)
     titles = [rows[:1] if p.modality == "screenshot" else [] for p, rows in pairs]
-    contexts = [" ".join([p.context, *title]) for p, title in zip(found, titles, strict=True)]
+    contexts = [" ".join([p.above, *title]) for p, title in zip(found, titles, strict=True)]
     attached = [quotable(p.text, "screenshot") for p in attachments]
     asked, forms = in_full(question, queries, [row for rows in attached for row in rows])
     quotes = weigh(asked, library, encoder, queries=forms, contexts=contexts)

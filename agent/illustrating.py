@@ -150,7 +150,7 @@ def _fault(slot: Slot, picture: Picture, state: TurnState, work: Workbench) -> s
 
 def _shown_fault(slot: Slot, passage: Passage, work: Workbench) -> str | None:
     """Its caption, what is written on it, or the text around it must speak of the words."""
-    spoken = [text for text in (passage.text, passage.context) if text.strip()]
+    spoken = [text for text in (passage.text, passage.above) if text.strip()]
     if any(similarity(slot.words, line) >= MATCH for text in spoken for line in text.split("\n")):
         return None
     wanted = set(stems(slot.words))

@@ -167,8 +167,8 @@ class Commands:
         number = _number(argument, len(answer.passages), "/show")
         passage = answer.passages[number - 1]
         self._screen.print(f"[{number}] {clean_line(passage.place)}", "bold")
-        if passage.context:
-            self._screen.print(passage.context.splitlines()[0], "dim")
+        if passage.heading:
+            self._screen.print(passage.heading, "dim")
         self._screen.print_answer(_whole(passage, self._talk.library.media, answer.folder))
 
     def why(self, _: str = "") -> None:

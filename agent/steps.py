@@ -177,7 +177,7 @@ def _offered(label: str, passage: Passage) -> dict[str, Any]:
     return {
         "label": label,
         "text": passage.text,
-        "context": passage.context,
+        "context": passage.above,
         "modality": passage.modality,
         "source": passage.source,
         "page": passage.page,

@@ -34,6 +34,7 @@ class Chunk:
     """What becomes a passage: see `Passage` for the fields."""
 
     text: str
+    heading: str = ""
     context: str = ""
     page: int | None = None
     box: Box | None = None
@@ -43,7 +44,7 @@ class Chunk:
     @property
     def searchable(self) -> str:
         """The words it is found by."""
-        return f"{self.context}\n{self.text}" if self.context else self.text
+        return "\n".join(filter(None, (self.heading, self.context, self.text)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,24 +119,24 @@ class _Cutter:
 
     def cut(self, section: _Section) -> Iterator[Chunk]:
         trail = section.trail if section.blocks else section.trail[:-1]
-        context, unseen = self._context(trail)
+        heading, unseen = self._heading(trail)
         self._shown.update(map(id, section.trail))
         blocks = section.blocks or section.trail[-1:]
         texts = [*unseen, *(block for block in blocks if block.kind != "figure")]
-        room = max(min(self._budget - self._size(context + "\n"), _WHOLE), 1)
+        room = max(min(self._budget - self._size(heading + "\n"), _WHOLE), 1)
         for spans in self._packed(self._units(texts), room):
-            yield _joined(spans, context)
+            yield _joined(spans, heading)
         for at, block in enumerate(section.blocks):
             if block.kind == "figure":
-                yield from self._figure(section, at, context)
+                yield from self._figure(section, at, heading)
 
-    def _context(self, trail: tuple[Block, ...]) -> tuple[str, list[Block]]:
+    def _heading(self, trail: tuple[Block, ...]) -> tuple[str, list[Block]]:
         """The innermost headings that fit, and those of the others that no chunk holds yet."""
         room = min(_HEADINGS, self._budget // 4)
         for first in range(len(trail) + 1):
-            context = " › ".join(heading.text for heading in trail[first:])
-            if self._size(context) <= room:
-                return context, [b for b in trail[:first] if id(b) not in self._shown]
+            heading = " › ".join(block.text for block in trail[first:])
+            if self._size(heading) <= room:
+                return heading, [b for b in trail[:first] if id(b) not in self._shown]
         raise AssertionError("no heading at all always fits")
 
     def _units(self, blocks: Sequence[Block]) -> Iterator[list[_Span]]:
@@ -229,7 +230,7 @@ class _Cutter:
                     _Span(span.block, span.start + start, span.start + end), limit
                 )
 
-    def _figure(self, section: _Section, at: int, context: str) -> Iterator[Chunk]:
+    def _figure(self, section: _Section, at: int, heading: str) -> Iterator[Chunk]:
         """A figure by its caption; a long caption makes several chunks of it."""
         block = section.blocks[at]
         before = " ".join(b.text for b in section.blocks[:at] if b.kind != "figure")
@@ -240,10 +241,9 @@ class _Cutter:
         whole = Block("paragraph", caption, 0, block.page, block.box, block.image)
         for piece in self._pieces([_Span.whole(whole)], limit):
             text = _text(piece)
-            above = self._shortened(
-                "\n".join(filter(None, [context, around])), self._budget - self._size(text) - 1
-            )
-            yield Chunk(text, above, block.page, block.box, block.image, "figure")
+            room = self._budget - self._size(f"{heading}\n{text}") - 1
+            context = self._shortened(around, room)
+            yield Chunk(text, heading, context, block.page, block.box, block.image, "figure")
 
     def _shortened(self, text: str, room: int) -> str:
         """The beginning of a text that fits."""
@@ -270,11 +270,11 @@ def _text(spans: Sequence[_Span]) -> str:
     return "\n".join(lines)
 
 
-def _joined(spans: Sequence[_Span], context: str) -> Chunk:
+def _joined(spans: Sequence[_Span], heading: str) -> Chunk:
     first = spans[0].block
     modality: Modality = "screenshot" if first.kind == "screenshot" else "text"
     box = _union([span.block.box for span in spans])
-    return Chunk(_text(spans), context, first.page, box, first.image, modality)
+    return Chunk(_text(spans), heading, "", first.page, box, first.image, modality)
 
 
 def _union(boxes: Sequence[Box | None]) -> Box | None:

@@ -210,7 +210,7 @@ class Manifest:
         for row in rows:
             key, source, c = row[1], sources[row[2]], self._chunk(*row)
             found[key] = Passage(
-                str(key), c.text, source, c.page, c.box, c.image, c.modality, c.context
+                str(key), c.text, source, c.page, c.box, c.image, c.modality, c.heading, c.context
             )
         return found
 
@@ -228,7 +228,7 @@ class Manifest:
 
     def update_chunk(self, key: int, document: int, ordinal: int, c: Chunk) -> None:
         """Replace what a key holds."""
-        body = json.dumps([c.text, c.context, c.page, c.box, c.image, c.modality])
+        body = json.dumps([c.text, c.heading, c.context, c.page, c.box, c.image, c.modality])
         self._database.run(
             "UPDATE passages SET ordinal=?, body=?, checksum=? WHERE key=?",
             *(ordinal, body, checksum(key, document, ordinal, body), key),
@@ -300,5 +300,6 @@ class Manifest:
 
     def _chunk(self, found: str, key: int, document: int, ordinal: int, body: str) -> Chunk:
         self._database.verify(f"passage {key}", found, key, document, ordinal, body)
-        text, context, page, box, image, modality = json.loads(body)
-        return Chunk(text, context, page, tuple(box) if box else None, image, modality)
+        text, heading, context, page, box, image, modality = json.loads(body)
+        box = tuple(box) if box else None
+        return Chunk(text, heading, context, page, box, image, modality)

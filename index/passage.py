@@ -27,8 +27,8 @@ class Passage:
             of the page; None where the format has no geometry.
         image: the media reference of the passage's picture, or None.
         modality: ``text``, ``figure`` or ``screenshot``.
-        context: the headings above it and, for a figure, the text around it. Searched together
-            with ``text``, never quoted as it.
+        heading: the headings above it, ``A › B``. Searched together with ``text``.
+        context: the text around a figure; searched likewise, never quoted as the figure's own.
         score: how well it fits the query that found it (higher is better), or None.
     """
 
@@ -39,6 +39,7 @@ class Passage:
     box: Box | None = None
     image: str | None = None
     modality: Modality = "text"
+    heading: str = ""
     context: str = ""
     score: float | None = None
 
@@ -48,14 +49,21 @@ class Passage:
             object.__setattr__(self, "box", (x0, y0, x1, y1))
 
     @property
+    def above(self) -> str:
+        """What tells where it stands: its headings and the text around it."""
+        return "\n".join(filter(None, (self.heading, self.context)))
+
+    @property
     def searchable(self) -> str:
-        """The words this passage is found by: its context, then its text."""
-        return f"{self.context}\n{self.text}" if self.context else self.text
+        """The words this passage is found by: what stands above it, then its text."""
+        return "\n".join(filter(None, (self.above, self.text)))
 
     @property
     def place(self) -> str:
-        """Where it stands, for people: ``guide.pdf, page 3``."""
-        return f"{self.source}, page {self.page}" if self.page else self.source
+        """Where it stands, for people: ``guide.pdf, page 3`` or ``notes.md › Printing``."""
+        if self.page:
+            return f"{self.source}, page {self.page}"
+        return " › ".join(filter(None, (self.source, self.heading.rpartition(" › ")[2])))
 
     def with_score(self, score: float) -> Self:
         """The same passage with another score."""

@@ -11,7 +11,7 @@ _TEXT = (
 
 
 def sentence_transformer(folder: Path, seed: int = 0, dense: bool = False, **prompts: str) -> Path:
-    """Save a sentence-transformers model: a BERT of two layers, mean pooling, normalised.
+    """Save a sentence-transformers model: a BERT of two layers, mean pooling; not normalised.
 
     Args:
         folder: is made.
@@ -21,7 +21,7 @@ def sentence_transformer(folder: Path, seed: int = 0, dense: bool = False, **pro
     """
     import torch
     from sentence_transformers import SentenceTransformer
-    from sentence_transformers.models import Dense, Normalize, Pooling, Transformer
+    from sentence_transformers.models import Dense, Pooling, Transformer
 
     inner = folder.with_name(f"{folder.name}-bert")
     _bert(inner, seed)
@@ -30,7 +30,7 @@ def sentence_transformer(folder: Path, seed: int = 0, dense: bool = False, **pro
     if dense:
         torch.manual_seed(seed)
         modules.append(Dense(16, 8))
-    model = SentenceTransformer(modules=[*modules, Normalize()], prompts=prompts, device="cpu")
+    model = SentenceTransformer(modules=modules, prompts=prompts, device="cpu")
     model.save(str(folder), safe_serialization=True)
     return folder
 

@@ -24,6 +24,7 @@ passages = st.builds(
     box=st.none() | boxes,
     image=st.none() | words,
     modality=st.sampled_from(["text", "figure", "screenshot"]),
+    heading=words,
     context=words,
     score=st.none() | numbers,
 )

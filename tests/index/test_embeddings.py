@@ -131,6 +131,7 @@ def test_any_sentence_transformers_folder(tiny: Path) -> None:
     assert (model.dimensions, model.max_tokens) == (16, 32)
     for kind, encode in (("query", model.encode_query), ("document", model.encode_document)):
         assert np.allclose(encode(TEXTS), plain(tiny, kind, TEXTS), atol=1e-5)
+        assert np.allclose(np.linalg.norm(encode(TEXTS), axis=1), 1, atol=1e-5)
     assert model.count_tokens(["high water is at noon."]) == [6]
 
 
@@ -159,7 +160,8 @@ def test_weights_of_another_model_make_another_name(tiny: Path, tmp_path: Path) 
     shutil.copytree(tiny, same)
     name = find_embeddings(str(tiny)).name
     assert name.startswith("tiny@") and find_embeddings(str(same)).name == name
-    assert find_embeddings(str(other)).name != name
+    shutil.copyfile(other / "model.safetensors", same / "model.safetensors")
+    assert find_embeddings(str(same)).name != name
 
 
 def test_a_folder_that_is_no_model(tmp_path: Path) -> None:

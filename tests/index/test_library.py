@@ -56,7 +56,7 @@ def consistent(library: Library) -> bool:
 def test_add_and_search(shelf: Library, docs: Path) -> None:
     assert shelf.add(docs).added == ("lights.txt", "tides.md", "boats/rowing.txt")
     best = shelf.search("When is high water?")[0]
-    assert (best.text, best.source, best.context) == ("High water is at noon.", "tides.md", "Tides")
+    assert (best.text, best.source, best.heading) == ("High water is at noon.", "tides.md", "Tides")
     assert best.score is not None and best.score > 0
     assert shelf.sources() == {"boats/rowing.txt": 1, "lights.txt": 1, "tides.md": 1}
     assert (shelf.stats().files, shelf.stats().passages) == (3, 3)

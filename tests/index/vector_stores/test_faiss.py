@@ -124,7 +124,8 @@ def test_the_earlier_state_stays_readable_until_the_sweep(tmp_path: Path) -> Non
         FaissStore(tmp_path, D, before)
 
 
-def test_few_segments_and_little_rewriting(tmp_path: Path) -> None:
+def test_few_segments_and_little_rewriting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("limner.index.durable.os.fsync", lambda _: None)
     store, written = FaissStore(tmp_path, D), 0
     for n in range(600):
         store.add([n], vectors([n]))
