@@ -46,6 +46,9 @@ Attachable = str | Path | bytes | Image.Image
 
 _LONGEST_QUESTION = 32_000
 
+_HISTORY = 6
+"""Earlier exchanges that a turn is told of."""
+
 _PATIENCE = 5.0
 """Seconds that an interrupted model is waited for."""
 
@@ -185,7 +188,9 @@ class Agent:
         question = _checked(question)
         attachments = tuple(self._attached(image, n) for n, image in enumerate(images, 1))
         history = self.session.history() if self.session else ()
-        return self._events(question, attachments, fresh(question, attachments, history))
+        return self._events(
+            question, attachments, fresh(question, attachments, history[-_HISTORY:])
+        )
 
     async def aask(self, question: str, images: Sequence[Attachable] = ()) -> Answer:
         """``ask`` without blocking the event loop."""

@@ -34,9 +34,12 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help is twice as fast
     context_settings={"auto_envvar_prefix": "LIMNER", "help_option_names": ["-h", "--help"]},
 )
-sessions_app = typer.Typer(help="Conversations that were kept.", no_args_is_help=True)
+sessions_app = typer.Typer(
+    help="Conversations that were kept.", no_args_is_help=True, rich_markup_mode=None
+)
 app.add_typer(sessions_app, name="sessions")
 
 LibraryOption = Annotated[

@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 import sqlite3
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -109,13 +110,12 @@ class Sessions:
         Raises:
             UserError: another process has added to the same conversation meanwhile.
         """
-        body = json.dumps(
-            {
-                "question": turn.question,
-                "attachments": [[a.media, a.name] for a in turn.attachments],
-                "answer": turn.answer.to_dict(),
-            }
-        )
+        values = {
+            "question": turn.question,
+            "attachments": [[a.media, a.name] for a in turn.attachments],
+            "answer": turn.answer.to_dict(),
+        }
+        body = zlib.compress(json.dumps(values, separators=(",", ":")).encode("ascii"))
         self._path.parent.mkdir(parents=True, exist_ok=True)
         checksum = _checksum(session, n, turn.at, body)
         try:
@@ -143,7 +143,7 @@ class Sessions:
                     f"{self._path}: turn {n + 1} of {name!r} was damaged",
                     f"limner sessions rm {name!r}",
                 )
-            yield self._turn(json.loads(body), at)
+            yield self._turn(json.loads(zlib.decompress(body)), at)
 
     def _turn(self, values: dict[str, Any], at: str) -> Turn:
         attachments = tuple(Attachment(media, name) for media, name in values["attachments"])
@@ -158,7 +158,7 @@ class Sessions:
                 with db:
                     db.execute(
                         "CREATE TABLE IF NOT EXISTS turns (session TEXT, n INTEGER, at TEXT, "
-                        "body TEXT, checksum TEXT, PRIMARY KEY (session, n)) WITHOUT ROWID"
+                        "body BLOB, checksum TEXT, PRIMARY KEY (session, n)) WITHOUT ROWID"
                     )
                     yield db
         except sqlite3.OperationalError as error:

@@ -53,7 +53,6 @@ Update = dict[str, Any]
 Context = Runtime[Workbench]
 
 _PASSAGES = 6
-_HISTORY = 6
 _LONGEST_DRAFT = 20_000
 
 
@@ -160,7 +159,7 @@ def _messages(state: TurnState, work: Workbench) -> list[BaseMessage]:
     content: list[str | dict[Any, Any]] = [{"type": "text", "text": text}]
     content += [_image_block(a, work) for a in state["attachments"]]
     earlier: list[BaseMessage] = []
-    for exchange in state["history"][-_HISTORY:]:
+    for exchange in state["history"]:
         earlier += [HumanMessage(exchange.question), AIMessage(exchange.answer)]
     asked = HumanMessage(
         content=content,

@@ -26,6 +26,7 @@ import bm25s
 import numpy as np
 import torch
 from langchain_core.messages import HumanMessage
+
 from limner.agent.grading import CALIBRATIONS, evidence, relevance
 from limner.index.passage import Passage
 from limner.tools.chat_models.extractive import Extractive

@@ -120,12 +120,35 @@ class _Pic:
         self.image = Image.new("RGB", (width, height), back)
         self.draw = ImageDraw.Draw(self.image)
 
-    def text(self, x: int, y: int, words: str, size: int = 20, ink: str = INK, anchor: str = "mm", bold: bool = False) -> None:
-        font = ImageFont.truetype(str(FONTS / ("DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf")), size)
+    def text(
+        self,
+        x: int,
+        y: int,
+        words: str,
+        size: int = 20,
+        ink: str = INK,
+        anchor: str = "mm",
+        bold: bool = False,
+    ) -> None:
+        font = ImageFont.truetype(
+            str(FONTS / ("DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf")), size
+        )
         self.draw.multiline_text((x, y), words, ink, font, anchor, spacing=8, align="center")
 
-    def box(self, x0: int, y0: int, x1: int, y1: int, fill: str = WHITE, edge: str | None = None,
-            radius: int = 0, label: str = "", size: int = 20, ink: str = INK, bold: bool = False) -> None:
+    def box(
+        self,
+        x0: int,
+        y0: int,
+        x1: int,
+        y1: int,
+        fill: str = WHITE,
+        edge: str | None = None,
+        radius: int = 0,
+        label: str = "",
+        size: int = 20,
+        ink: str = INK,
+        bold: bool = False,
+    ) -> None:
         self.draw.rounded_rectangle((x0, y0, x1, y1), radius, fill, edge, 4 if edge == INK else 2)
         self.text((x0 + x1) // 2, (y0 + y1) // 2, label, size, ink, "mm", bold)
 
@@ -148,14 +171,26 @@ class _Pic:
 def _floor_plan() -> _Pic:
     pic = _Pic(900, 600)
     for x0, y0, x1, y1, fill, label in [
-            (30, 247, 733, 333, WHITE, "Corridor"), (30, 30, 330, 250, "#f6ead6", "3  Wood Room\n\ntable saw W1\nCNC router W2"),
-            (330, 30, 540, 250, "#f9dedc", "4  Laser Bay\n\nlaser cutter L1"),
-            (540, 30, 730, 250, "#dcebf7", "5  Print\nCorner\n\n3D printers\nP1 to P5"),
-            (30, 330, 230, 560, PALE, "1  Front Desk"), (230, 330, 390, 560, PALE, "2  Lounge"),
-            (390, 330, 540, 560, PALE, "8  Store"), (540, 330, 730, 560, "#e4e4ea", "6  Metal\nRoom\n\nlathe M1"),
-            (730, 30, 870, 560, "#e5f1e2", "7  Kiln Yard\n\nkiln K1")]:
+        (30, 247, 733, 333, WHITE, "Corridor"),
+        (30, 30, 330, 250, "#f6ead6", "3  Wood Room\n\ntable saw W1\nCNC router W2"),
+        (330, 30, 540, 250, "#f9dedc", "4  Laser Bay\n\nlaser cutter L1"),
+        (540, 30, 730, 250, "#dcebf7", "5  Print\nCorner\n\n3D printers\nP1 to P5"),
+        (30, 330, 230, 560, PALE, "1  Front Desk"),
+        (230, 330, 390, 560, PALE, "2  Lounge"),
+        (390, 330, 540, 560, PALE, "8  Store"),
+        (540, 330, 730, 560, "#e4e4ea", "6  Metal\nRoom\n\nlathe M1"),
+        (730, 30, 870, 560, "#e5f1e2", "7  Kiln Yard\n\nkiln K1"),
+    ]:
         pic.box(x0, y0, x1, y1, fill, INK, 0, label, 19)
-    for x, y in [(150, 246), (400, 246), (600, 246), (100, 326), (275, 326), (430, 326), (600, 326)]:
+    for x, y in [
+        (150, 246),
+        (400, 246),
+        (600, 246),
+        (100, 326),
+        (275, 326),
+        (430, 326),
+        (600, 326),
+    ]:
         pic.box(x, y, x + 70, y + 8)  # the doors to the corridor
     pic.box(726, 410, 734, 480)
     for x, name in [(130, "EXIT  main door"), (800, "EXIT  yard gate")]:
@@ -192,8 +227,11 @@ def _door_panel() -> _Pic:
     for n, letter in enumerate("ABC"):
         pic.box(105 + 70 * n, 350, 155 + 70 * n, 390, "#d7dde1", None, 6, letter)
     for y, end, name, note in [
-            (105, 310, "Room display", "room name, or a D code"), (180, 250, "Status light", "green, amber, red or blue"),
-            (270, 270, "Fob reader", "hold the fob here for a second"), (370, 297, "Buttons A, B, C", "C rings the Front Desk")]:
+        (105, 310, "Room display", "room name, or a D code"),
+        (180, 250, "Status light", "green, amber, red or blue"),
+        (270, 270, "Fob reader", "hold the fob here for a second"),
+        (370, 297, "Buttons A, B, C", "C rings the Front Desk"),
+    ]:
         pic.draw.line((end + 6, y, 420, y), BLUE, 3)
         pic.text(432, y - 26, name, 22, INK, "la", True)
         pic.text(432, y + 4, note, 19, GREY, "la")
@@ -204,7 +242,10 @@ def _fee_tiers(path: Path) -> None:
     """The one picture made with matplotlib: monthly fee of each tier, normal and reduced."""
     figure = Figure(figsize=(6.2, 3.8), dpi=130, layout="tight")
     axes = figure.subplots()
-    for shift, label, colour, fees in [(-0.2, "Normal", SEA, (29.0, 48.0, 85.0)), (0.2, "Reduced", "#9cc3d1", (20.3, 33.6, 59.5))]:
+    for shift, label, colour, fees in [
+        (-0.2, "Normal", SEA, (29.0, 48.0, 85.0)),
+        (0.2, "Reduced", "#9cc3d1", (20.3, 33.6, 59.5)),
+    ]:
         bars = axes.bar([n + shift for n in range(3)], fees, 0.38, label=label, color=colour)
         axes.bar_label(bars, fmt="%.2f", padding=3)
     axes.set_xticks(range(3), ["Off-peak", "Full", "Studio"])
@@ -240,20 +281,48 @@ def _vpn_error() -> _Pic:
     pic.text(112, 160, "⚠", 76, RED)
     pic.text(170, 124, "Cannot connect to Tidewater VPN", 30, INK, "la", True)
     pic.text(170, 172, "Error 809: the VPN server did not answer.", 22, RED, "la")
-    pic.rows(170, 240, 360, [
-        ("Server", "vpn.tidewater.example"), ("User name", "m.okafor"), ("Type", "L2TP/IPsec with pre-shared key"),
-        ("Attempt", "3 of 3, at 18:42"), ("Network", "HomeBox-5G")])
+    pic.rows(
+        170,
+        240,
+        360,
+        [
+            ("Server", "vpn.tidewater.example"),
+            ("User name", "m.okafor"),
+            ("Type", "L2TP/IPsec with pre-shared key"),
+            ("Attempt", "3 of 3, at 18:42"),
+            ("Network", "HomeBox-5G"),
+        ],
+    )
     pic.buttons(700, 486, "Try again", "Close")
     return pic
 
 
 def _booking_conflict() -> _Pic:
     pic = _web_page(1200, 760, "Bookings", "New booking")
-    pic.box(40, 156, 1160, 220, "#fbe9e7", RED, 8, "⚠  BK-409: the laser cutter is taken for part of this time.", 21, bold=True)
-    pic.rows(60, 256, 300, [
-        ("Machine", "Laser cutter (L1)"), ("Your request", "Thu 14 May, 17:00 to 20:00"),
-        ("Clashes with", "B-2291, J. Lindqvist, 18:30 to 20:00"), ("Waiting list", "empty"),
-        ("Next free slot", "Fri 15 May, 12:30 to 15:30")])
+    pic.box(
+        40,
+        156,
+        1160,
+        220,
+        "#fbe9e7",
+        RED,
+        8,
+        "⚠  BK-409: the laser cutter is taken for part of this time.",
+        21,
+        bold=True,
+    )
+    pic.rows(
+        60,
+        256,
+        300,
+        [
+            ("Machine", "Laser cutter (L1)"),
+            ("Your request", "Thu 14 May, 17:00 to 20:00"),
+            ("Clashes with", "B-2291, J. Lindqvist, 18:30 to 20:00"),
+            ("Waiting list", "empty"),
+            ("Next free slot", "Fri 15 May, 12:30 to 15:30"),
+        ],
+    )
     for x in range(100, 1200, 200):
         pic.text(x, 500, f"{16 + x // 200}:00", 18, GREY)
         pic.draw.line((x, 516, x, 630), LINE, 2)
@@ -265,9 +334,25 @@ def _booking_conflict() -> _Pic:
 
 def _printer_settings() -> _Pic:
     pic = _window("Print: poster-evening.pdf", 1120, 720)
-    pic.box(70, 116, 1050, 180, "#fdf3dc", AMBER, 8, "⚠  PR-17: job held until you release it at the printer.", 21)
-    pairs = [("Queue", "quay-bw"), ("Paper", "A4, tray 2"), ("Two-sided", "On, flip on long edge"),
-             ("Colour", "Black and white"), ("Copies", "12"), ("Price", "1.80 euros for 36 sides")]
+    pic.box(
+        70,
+        116,
+        1050,
+        180,
+        "#fdf3dc",
+        AMBER,
+        8,
+        "⚠  PR-17: job held until you release it at the printer.",
+        21,
+    )
+    pairs = [
+        ("Queue", "quay-bw"),
+        ("Paper", "A4, tray 2"),
+        ("Two-sided", "On, flip on long edge"),
+        ("Colour", "Black and white"),
+        ("Copies", "12"),
+        ("Price", "1.80 euros for 36 sides"),
+    ]
     for n, (label, value) in enumerate(pairs):
         y = 230 + 58 * n
         pic.text(110, y, label, 20, GREY, "lm")
@@ -282,7 +367,13 @@ def _mac_vpn() -> _Pic:
     pic = _window("VPN", 1000, 480, mac=True)
     pic.text(500, 154, "⚠", 76, AMBER)
     pic.text(500, 226, "Tidewater is not connected", 26, bold=True)
-    pic.text(500, 284, "The L2TP server did not respond (809).\nCheck the settings and try again.", 20, GREY)
+    pic.text(
+        500,
+        284,
+        "The L2TP server did not respond (809).\nCheck the settings and try again.",
+        20,
+        GREY,
+    )
     pic.buttons(370, 356, "OK", "Settings")
     return pic
 
@@ -291,8 +382,14 @@ def _laser_panel() -> _Pic:
     pic = _Pic(1200, 640, "#18222a")
     pic.text(40, 50, "Heron 80 control", 28, WHITE, "lm", True)
     pic.box(40, 96, 1160, 176, RED, None, 8, "LOCKED   E-26", 34, WHITE, True)
-    pairs = [("Cooling water", "27.4 °C"), ("Fume extractor", "1.2 kPa"), ("Lid", "closed"),
-             ("Job", "box-lid.svg"), ("Speed", "20 mm/s"), ("Power", "65 %")]
+    pairs = [
+        ("Cooling water", "27.4 °C"),
+        ("Fume extractor", "1.2 kPa"),
+        ("Lid", "closed"),
+        ("Job", "box-lid.svg"),
+        ("Speed", "20 mm/s"),
+        ("Power", "65 %"),
+    ]
     for n, (label, value) in enumerate(pairs):
         x, y = 40 + n % 3 * 380, 206 + n // 3 * 160
         pic.box(x, y, x + 360, y + 136, "#25323c", "#4a5a66", 8)
@@ -305,8 +402,17 @@ def _laser_panel() -> _Pic:
 def _door_refused() -> _Pic:
     pic = _web_page(1040, 520, "Doors", "Last door events")
     pic.box(40, 156, 1000, 220, "#fbe9e7", RED, 8, "⚠  Access refused: code D-12", 21, bold=True)
-    pic.rows(60, 256, 300, [
-        ("Door", "Metal Room (room 6)"), ("Fob", "04417"), ("Time", "Sat 16 May, 10:07"), ("Status light", "amber")])
+    pic.rows(
+        60,
+        256,
+        300,
+        [
+            ("Door", "Metal Room (room 6)"),
+            ("Fob", "04417"),
+            ("Time", "Sat 16 May, 10:07"),
+            ("Status light", "amber"),
+        ],
+    )
     pic.buttons(60, 444, "Show all events")
     return pic
 
@@ -319,11 +425,26 @@ def _sound_chart() -> Drawing:
         art.add(Line(56, 30 + level * 1.9, 60, 30 + level * 1.9, strokeColor=ink))
         art.add(String(51, 27 + level * 1.9, str(level), fontSize=9, textAnchor="end"))
     art.add(String(8, 128, "dB", fontSize=10))
-    levels = {"Table saw": 98, "CNC router": 91, "Lathe": 78, "Laser cutter": 67, "3D printers": 54, "Kiln": 46}
+    levels = {
+        "Table saw": 98,
+        "CNC router": 91,
+        "Lathe": 78,
+        "Laser cutter": 67,
+        "3D printers": 54,
+        "Kiln": 46,
+    }
     for n, (name, level) in enumerate(levels.items()):
         x, colour = 74 + n * 62, HexColor("#b5523b" if level > 85 else SEA)
         art.add(Rect(x, 30, 40, level * 1.9, fillColor=colour, strokeColor=None))
-        art.add(String(x + 20, 26 + level * 0.95, str(level), textAnchor="middle", fillColor=HexColor(WHITE)))
+        art.add(
+            String(
+                x + 20,
+                26 + level * 0.95,
+                str(level),
+                textAnchor="middle",
+                fillColor=HexColor(WHITE),
+            )
+        )
         art.add(String(x + 20, 16, name, fontSize=9, textAnchor="middle"))
     art.add(Line(60, limit, 445, limit, strokeColor=ink, strokeDashArray=[5, 3]))
     art.add(String(445, limit + 5, "limit 85 dB", fontSize=9, textAnchor="end"))
@@ -331,13 +452,24 @@ def _sound_chart() -> Drawing:
 
 
 def _write_pdf(path: Path) -> None:
-    base = {"fontName": "Helvetica", "fontSize": 11, "leading": 15.5, "spaceBefore": 9, "spaceAfter": 9}
+    base = {
+        "fontName": "Helvetica",
+        "fontSize": 11,
+        "leading": 15.5,
+        "spaceBefore": 9,
+        "spaceAfter": 9,
+    }
     bold = {"fontName": "Helvetica-Bold", "spaceBefore": 14, "spaceAfter": 8}
     changes: dict[str, dict[str, object]] = {
-        "": {}, "-": {"spaceBefore": 0, "spaceAfter": 3, "leftIndent": 16, "bulletIndent": 4},
+        "": {},
+        "-": {"spaceBefore": 0, "spaceAfter": 3, "leftIndent": 16, "bulletIndent": 4},
         "!": {"fontSize": 10, "alignment": 1},
-        "#": {**bold, "fontSize": 22, "leading": 28}, "##": {**bold, "fontSize": 15, "leading": 19}}
-    styles = {marker: ParagraphStyle(marker, **{**base, **change}) for marker, change in changes.items()}
+        "#": {**bold, "fontSize": 22, "leading": 28},
+        "##": {**bold, "fontSize": 15, "leading": 19},
+    }
+    styles = {
+        marker: ParagraphStyle(marker, **{**base, **change}) for marker, change in changes.items()
+    }
     story, headings = list[Flowable](), list[Flowable]()
     for marker, text in _blocks(MACHINES):
         if marker.startswith("#"):
@@ -346,15 +478,30 @@ def _write_pdf(path: Path) -> None:
         if marker == "!":
             name, caption = text.split(" ", 1)
             art = PdfImage(_floor_plan().png(), 450, 300) if name == "plan" else _sound_chart()
-            parts = [Spacer(1, 22), art, Spacer(1, 8), Paragraph(caption, styles["!"]), Spacer(1, 22)]
+            parts = [
+                Spacer(1, 22),
+                art,
+                Spacer(1, 8),
+                Paragraph(caption, styles["!"]),
+                Spacer(1, 22),
+            ]
         else:
             lead, *items = text.split(" / ")
             parts = [Paragraph(lead, styles[marker.strip("-")])]
             parts += [Paragraph(words, styles["-"], bulletText="•") for words in items]
         story.append(KeepTogether(headings + parts))
         headings = []
-    SimpleDocTemplate(str(path), pagesize=A4, invariant=1, title="Tidewater Workshop: machines",
-                      author="Tidewater Workshop", leftMargin=68, rightMargin=68, topMargin=54, bottomMargin=54).build(story)
+    SimpleDocTemplate(
+        str(path),
+        pagesize=A4,
+        invariant=1,
+        title="Tidewater Workshop: machines",
+        author="Tidewater Workshop",
+        leftMargin=68,
+        rightMargin=68,
+        topMargin=54,
+        bottomMargin=54,
+    ).build(story)
 
 
 def _write_docx(path: Path) -> None:
@@ -379,14 +526,18 @@ def _write_docx(path: Path) -> None:
     paper.save(packed)
     with zipfile.ZipFile(packed) as old, zipfile.ZipFile(path, "w") as new:
         for name in old.namelist():  # the same parts again, without the time of day
-            new.writestr(zipfile.ZipInfo(name, (2026, 1, 5, 0, 0, 0)), old.read(name), zipfile.ZIP_DEFLATED)
+            new.writestr(
+                zipfile.ZipInfo(name, (2026, 1, 5, 0, 0, 0)), old.read(name), zipfile.ZIP_DEFLATED
+            )
 
 
 def main(folder: Path) -> None:
     """Write every generated file below the folder."""
-    for place, painters in {"handbook/images": [_door_panel],
-                            "handbook/screens": [_vpn_error, _booking_conflict, _printer_settings],
-                            "shots": [_mac_vpn, _laser_panel, _door_refused]}.items():
+    for place, painters in {
+        "handbook/images": [_door_panel],
+        "handbook/screens": [_vpn_error, _booking_conflict, _printer_settings],
+        "shots": [_mac_vpn, _laser_panel, _door_refused],
+    }.items():
         (folder / place).mkdir(parents=True, exist_ok=True)
         for paint in painters:
             name = paint.__name__[1:].replace("_", "-") + ".png"

@@ -4,9 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image, ImageDraw
+
 from limner.index.embeddings import HashEmbeddings
 from limner.index.library import Library
-from PIL import Image, ImageDraw
 
 TIDES = """# Tides
 

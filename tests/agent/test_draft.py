@@ -9,7 +9,7 @@ DRAFT = """Open the port. [2]
 [[show 3: the network map]]
 Then restart [1][a1].
 
-  [[mark a1: Error 809]]  
+  [[mark a1: Error 809]]\x20\x20
 [[draw: a lighthouse at dusk]]
 [[show x: nonsense]]
 inline [[show 1: stays text]] here"""

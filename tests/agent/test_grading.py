@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from limner.agent.grading import CALIBRATIONS, Calibration, evidence, relevance
 from limner.index.passage import Passage
 from limner.tools.quoting import weigh

@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from PIL import Image
+
 from limner.agent import render
 from limner.agent.answer import Answer, Generated, Marked, Picture, Retrieved, Text, Usage
 from limner.agent.citations import cited_passages, notice, split_citations
@@ -20,8 +23,6 @@ from limner.agent.render import fragment, save, save_page, to_json, to_json_dict
 from limner.errors import UserError
 from limner.index.passage import Passage
 from limner.tools.media import MediaStore
-from markdown_it import MarkdownIt
-from PIL import Image
 
 PASSAGES = (
     Passage("p1", "Open the settings first.", "guide.pdf", page=3, score=0.5),

@@ -14,6 +14,9 @@ import pyte
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
+from rich.console import Console
+
 from limner.agent import terminal_pictures
 from limner.agent.answer import Answer, Generated, Marked, Picture, Text
 from limner.agent.terminal import Screen, clean, clean_line
@@ -21,8 +24,6 @@ from limner.agent.terminal_pictures import half_blocks
 from limner.errors import UserError
 from limner.index.passage import Passage
 from limner.tools.media import MediaStore
-from PIL import Image
-from rich.console import Console
 
 SEQUENCES = (
     *(

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from limner.index.embeddings import HashEmbeddings
+from limner.index.library import Library
+
 CHILD = Path(__file__).with_name("child.py")
 
 
@@ -65,3 +68,14 @@ def open_folder() -> Iterator[Path]:
     folder.chmod(0o755)
     yield folder
     shutil.rmtree(folder)
+
+
+@pytest.fixture
+def model() -> HashEmbeddings:
+    return HashEmbeddings()
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, model: HashEmbeddings) -> Library:
+    """An empty library."""
+    return Library.open(tmp_path / "library", model)

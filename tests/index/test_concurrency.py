@@ -1,8 +1,10 @@
-"""Several processes at one library."""
+"""Several processes, users and threads at one library."""
 
 from __future__ import annotations
 
+import os
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -83,3 +85,70 @@ def test_a_reader_sees_what_another_process_did(
         (docs / "tides.md").unlink()
         child("sync", folder)
         assert "tides.md" not in reader.sources()
+
+
+def test_files_that_may_not_be_read(open_folder: Path, child: Callable[..., object]) -> None:
+    docs, shut = open_folder / "docs", open_folder / "docs" / "shut"
+    shut.mkdir(parents=True)
+    (docs / "open.txt").write_text("High water is at noon.")
+    (docs / "secret.txt").write_text("Nobody reads this.")
+    (docs / "secret.txt").chmod(0o600)
+    (shut / "inside.txt").write_text("Nobody reads this either.")
+    shut.chmod(0o700)
+    (open_folder / "library").mkdir()
+    os.chown(open_folder / "library", 65534, 65534)
+    report = child("add", open_folder / "library", docs, nobody=True)
+    assert report["added"] == ["open.txt"]
+    assert {Path(p["path"]).name: p["reason"] for p in report["failed"]} == {
+        "shut": "permission denied",
+        "secret.txt": "permission denied",
+    }
+    (docs / "open.txt").chmod(0o600)
+    docs.chmod(0o700)
+    report = child("sync", open_folder / "library", nobody=True)
+    assert not report["removed"] and report["failed"][0]["reason"] == "permission denied"
+    found = child("search", open_folder / "library", "water", nobody=True)
+    assert found == ["High water is at noon."]
+
+
+def test_a_library_that_may_only_be_read(open_folder: Path, child: Callable[..., object]) -> None:
+    (open_folder / "a.txt").write_text("High water is at noon.")
+    child("add", open_folder / "library", open_folder / "a.txt")
+    assert child("search", open_folder / "library", "water", nobody=True) == [
+        "High water is at noon."
+    ]
+    refused = child("add", open_folder / "library", open_folder / "a.txt", nobody=True)
+    assert refused["error"] == "LibraryReadOnly" and refused["hint"]
+    refused = child("add", open_folder / "new", open_folder / "a.txt", nobody=True)
+    assert refused["error"] == "LibraryReadOnly" and "permission denied" in refused["message"]
+    (open_folder / "library").chmod(0o700)
+    refused = child("search", open_folder / "library", "water", nobody=True)
+    assert refused["error"] == "LibraryError" and "permission denied" in refused["message"]
+
+
+def test_threads_may_share_a_library(shelf: Library, docs: Path) -> None:
+    shelf.add(docs / "tides.md")
+    wrong: list[object] = []
+    stop = threading.Event()
+
+    def read() -> None:
+        try:
+            while not stop.is_set():
+                if shelf.search("high water")[0].text != "High water is at noon.":
+                    wrong.append("another answer")
+                shelf.stats()
+                shelf.sources()
+        except Exception as error:
+            wrong.append(error)
+
+    readers = [threading.Thread(target=read) for _ in range(4)]
+    for reader in readers:
+        reader.start()
+    for n in range(15):
+        (docs / f"{n}.txt").write_text(f"Note number {n}.")
+        shelf.add(docs)
+    stop.set()
+    for reader in readers:
+        reader.join()
+    assert wrong == []
+    assert shelf.stats().files == 18

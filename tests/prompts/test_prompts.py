@@ -15,7 +15,7 @@ def test_a_prompt_is_rendered_from_its_file() -> None:
     "values", [{}, {"question": "Why?"}, {"question": "Why?", "passages": [], "extra": 1}]
 )
 def test_a_missing_or_unused_variable_is_an_error(values: dict[str, object]) -> None:
-    with pytest.raises(DeveloperError, match="question.jinja"):
+    with pytest.raises(DeveloperError, match=r"question\.jinja"):
         prompt("question", **values)
 
 

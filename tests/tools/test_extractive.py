@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+
 from limner.errors import DeveloperError
 from limner.tools.chat_models.extractive import Extractive, drawing_request
 from limner.tools.quoting import (
