@@ -24,8 +24,8 @@ __all__ = ["checked", "illustrated"]
 
 Result = Picture | Dropped
 
-_ALIKE = 0.45
 _SHARED = 0.6
+"""Share of a slot's content words that tell of a picture by themselves."""
 
 
 def illustrated(task: SlotTask, work: Workbench, tell: Callable[[Any], None]) -> Result:
@@ -158,7 +158,7 @@ def _shown_fault(slot: Slot, passage: Passage, work: Workbench) -> str | None:
         return None
     if spoken and work.calibration is not None:
         scores = work.encoder.encode_query([slot.words]) @ work.encoder.encode_document(spoken).T
-        if float(scores.max()) >= _ALIKE:
+        if float(scores.max()) >= work.calibration.picture:
             return None
     return f"the picture of {passage.place} does not show “{slot.words}”"
 

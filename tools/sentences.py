@@ -52,10 +52,11 @@ _STARTERS = _set(
     "whereas whether which while who why with without you your"
 )
 
+_AHEAD = 200  # characters after a full stop that can tell whether it ends a sentence
 _END = re.compile(r"[.!?…]+[\"'”’»)\]]*(?=\s)|[。！？]+[」』”’）]*")
 _ENUMERATOR = re.compile(r"\s*(?:[-*•‣▪–]|\(?(?:\d{1,3}|[a-zA-Z]|[ivxIVX]{1,4})[.)])\s*")
 _BREAK = re.compile(r"\n[ \t]*(?:\n\s*|(?=(?:[-*•‣▪–]|\(?\d{1,3}[.)]|\(?[a-z]\))[ \t]+\S))")
-_ROW = re.compile(r"[^\n]*(?:\t| \| )[^\n]*")
+_ROW = re.compile(r"^[^\n]*(?:\t| \| )[^\n]*", re.MULTILINE)
 _WORD = re.compile(
     r"\d+(?:[.,]\d+)+(?![^\W_])"  # 2.5  10,000  10.0.0.1
     r"|(?:[^\W\d_]\.){2,}"  # u.s.  e.g.
@@ -111,7 +112,11 @@ def _blocks(text: str) -> Iterator[tuple[int, int]]:
 def _split_block(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     begin = start
     for found in _END.finditer(text, start, end):
-        if _ends(text[begin : found.start()], found.group(), text[found.end() : end]):
+        if _ends(
+            text[begin : found.start()],
+            found.group(),
+            text[found.end() : min(end, found.end() + _AHEAD)],
+        ):
             yield from _trimmed(text, begin, found.end())
             begin = found.end()
     yield from _trimmed(text, begin, end)

@@ -39,6 +39,7 @@ _MAX_RENDER = 6_000_000  # pixels; what is larger is rendered smaller
 _EDGE = 0.1  # of the page's height: where running headers and footers stand
 _COVERED = 0.5  # of the page: with so much image and no text it is a scan
 _FOLIO = re.compile(r"(?:page|seite|p\.)?\W*#(?:\s*(?:/|of|von)\s*#)?\W*", re.IGNORECASE)
+_LONGEST = 250  # letters of a heading
 _LARGER = 1.12  # times the body's size: a heading
 
 
@@ -73,6 +74,8 @@ def load_pdf(path: Path, media: MediaStore) -> Iterator[Block]:
     if not pages:
         raise SourceError(f"{path}: no page of it can be read", "open it and save a copy")
     running = _running(pages)
+    if all(id(part) in running for page in pages for part in page.parts):
+        running = set()  # pages that hold nothing else
     sizes = _Sizes(pages, running)
     shown: set[str] = set()
     for page in pages:
@@ -247,7 +250,7 @@ class _Sizes:
         short = len(paragraph.lines) <= 3 and not paragraph.lines[0].cells
         letters = sum(map(str.isalpha, paragraph.lines[0].text)) > 1
         bullet = BULLET.match(paragraph.lines[0].text)
-        if not short or not letters or (bullet and bullet["glyph"]):
+        if not short or not letters or (bullet and bullet["glyph"]) or len(text) > _LONGEST:
             return False
         return paragraph.size > _LARGER * self._body
 

@@ -30,6 +30,7 @@ _LABEL = 9.0  # points between a drawing and a label outside it
 _SMALLEST = 80.0  # points: a drawing without a caption has to be as wide and as high
 _SMALLEST_WITH_CAPTION = 25.0
 _MARGIN = 4.0
+_MOST = 300  # drawings on one page; a page of confetti has no figures
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,17 +87,22 @@ def find_figures(
     body = body_size([page.lines])
     captions = [p for p in paragraphs if _is_caption(p, body)]
     clusters = _with_captions(clusters, captions)
-    others = [p for p in paragraphs if not any(p is c for c in captions)]
+    others = _without(paragraphs, captions)
     figures = []
     for cluster in clusters:
         if cluster.caption is None and not _is_figure(cluster, others):
             continue
         _take_labels(cluster, others, body)
-        others = [p for p in others if not any(p is label for label in cluster.labels)]
+        others = _without(others, cluster.labels)
         figures.append(cluster)
     used = {id(p) for c in figures for p in (*c.labels, c.caption)}
     rest = [p for p in paragraphs if id(p) not in used]
     return [_figure(cluster, page, [*rest, *captions]) for cluster in figures], rest
+
+
+def _without(paragraphs: Sequence[Paragraph], taken: Iterable[Paragraph]) -> list[Paragraph]:
+    ids = {id(paragraph) for paragraph in taken}
+    return [paragraph for paragraph in paragraphs if id(paragraph) not in ids]
 
 
 def _candidates(page: PageContent) -> list[Graphic]:
@@ -132,7 +138,8 @@ def _clusters(graphics: Iterable[Graphic]) -> list[_Cluster]:
                 cluster.take(current)
                 current = cluster
         open_ = [*far, current]
-    return _settled([*done, *open_])
+    largest = sorted([*done, *open_], key=lambda cluster: -_area(cluster.box))
+    return _settled(largest[:_MOST])
 
 
 def _settled(clusters: list[_Cluster]) -> list[_Cluster]:
@@ -235,11 +242,7 @@ def _take_labels(cluster: _Cluster, paragraphs: Sequence[Paragraph], body: float
         return  # a picture has its labels inside; what stands beside it is text
     box = around([cluster.box, *(p.box for p in cluster.labels)])
     for _ in range(3):
-        near = [
-            p
-            for p in paragraphs
-            if not any(p is label for label in cluster.labels) and _is_label(p, box, body)
-        ]
+        near = [p for p in _without(paragraphs, cluster.labels) if _is_label(p, box, body)]
         if not near:
             break
         cluster.labels += near

@@ -70,12 +70,18 @@ def joined(lines: Sequence[TextLine]) -> str:
 
 
 def body_size(pages: Iterable[Sequence[TextLine]]) -> float:
-    """The height of most of the text, to half a point; 0 without any."""
-    letters: Counter[float] = Counter()
+    """The height of most of the text in points; 0 without any."""
+    letters: Counter[int] = Counter()
+    heights: Counter[int] = Counter()  # of all letters together
     for lines in pages:
         for line in lines:
-            letters[round(line.size * 2) / 2] += len(line.text)
-    return letters.most_common(1)[0][0] if letters else 0.0
+            half_points = round(line.size * 2)
+            letters[half_points] += len(line.text)
+            heights[half_points] += line.size * len(line.text)  # type: ignore[assignment]
+    if not letters:
+        return 0.0
+    usual, count = letters.most_common(1)[0]
+    return heights[usual] / count
 
 
 def paragraphs(lines: Sequence[TextLine]) -> list[Paragraph]:

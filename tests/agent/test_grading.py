@@ -68,7 +68,9 @@ def test_shared_words_are_evidence():
 
 
 def test_the_weights_are_the_calibrations():
-    strict = Calibration("other", sentence=1, passage=1, words=0, bias=-9, threshold=0.5)
+    strict = Calibration(
+        "other", sentence=1, passage=1, words=0, bias=-9, threshold=0.5, picture=0.5
+    )
     assert relevance("zebra?", LIBRARY, Fixed(0.9), strict) < 0.01
 
 

@@ -38,7 +38,7 @@ def test_line_survives_a_round_trip() -> None:
 
 
 def test_rows_stand_side_by_side() -> None:
-    label, value = line("User", 10, 50, 60, 70), line("m.okafor", 200, 52, 300, 73)
+    label, value = line("User", 10, 50, 60, 70), line("m.okafor", 200, 48, 300, 69)
     title, low = line("Sign in", 10, 10, 90, 40), line("OK", 200, 90, 230, 110)
     assert rows([value, low, label, title]) == [[title], [label, value], [low]]
     assert rows([]) == []
@@ -128,28 +128,44 @@ def test_other_modes() -> None:
     assert [found.text for found in read_lines(image)] == ["Print queue"]
 
 
-def test_a_whole_web_page_is_read_in_bands(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def pieces(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """The sizes of what an engine was given that takes each black bar for a line."""
+    sizes: list[tuple[int, int]] = []
+
+    def engine(pixels: Any, **options: Any) -> SimpleNamespace:
+        height, width, _ = pixels.shape
+        sizes.append((width, height))
+        dark = pixels[:, :, 0] < 128
+        edges = np.flatnonzero(np.diff(dark.any(axis=1), prepend=False, append=False))
+        quads = []
+        for a, b in zip(edges[::2], edges[1::2], strict=True):
+            inked = np.flatnonzero(dark[(a + b) // 2])
+            quads.append([(inked[0], a), (inked[-1], a), (inked[-1], b), (inked[0], b)])
+        return SimpleNamespace(boxes=quads, txts=["bar"] * len(quads), scores=[1.0] * len(quads))
+
+    monkeypatch.setattr(ocr, "_engine", lambda: engine)
+    return sizes
+
+
+def test_a_whole_web_page_is_read_in_bands(pieces: list[tuple[int, int]]) -> None:
     page = Image.new("RGB", (900, 20_000), "white")
     tops = range(30, 19_900, 90)
     for top in tops:
         page.paste("black", (100, top, 300, top + 20))
-    pieces = []
-
-    def engine(pixels: Any, **options: Any) -> SimpleNamespace:
-        """Take each black bar for a line of text."""
-        pieces.append(pixels.shape)
-        dark = np.flatnonzero(np.diff(pixels[:, 200, 0] < 128, prepend=False, append=False))
-        quads = [
-            [(100, a), (300, a), (300, b), (100, b)]
-            for a, b in zip(dark[::2], dark[1::2], strict=True)
-        ]
-        return SimpleNamespace(boxes=quads, txts=["bar"] * len(quads), scores=[1.0] * len(quads))
-
-    monkeypatch.setattr(ocr, "_engine", lambda: engine)
     found = read_lines(page)
     assert [line.box[1] for line in found] == pytest.approx(list(tops), abs=2)  # each bar once
     assert all(line.box[3] - line.box[1] == pytest.approx(20, abs=2) for line in found)
-    assert all(width >= 850 and height * width <= 4_010_000 for height, width, _ in pieces)
+    assert all(width >= 850 and height * width <= 4_010_000 for width, height in pieces)
+
+
+def test_boxes_of_a_large_picture_are_in_its_own_pixels(pieces: list[tuple[int, int]]) -> None:
+    photo = Image.new("RGB", (6000, 4000), "white")
+    photo.paste("black", (1000, 2000, 3000, 2300))
+    (found,) = read_lines(photo)
+    assert found.box == pytest.approx((1000, 2000, 3000, 2300), abs=6)
+    (piece,) = pieces
+    assert piece[0] * piece[1] <= 4_010_000
 
 
 def test_threads_share_one_engine() -> None:

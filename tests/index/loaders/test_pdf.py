@@ -307,9 +307,10 @@ def test_rules_frames_and_backgrounds_are_no_figures(load_pdf: Load, sheet: Any)
     page = sheet().draw("1 1 0.9 rg").box(0, 0, 400, 500, "f").draw("0 g")
     page.box(45, 70, 300, 0.5, "f").text(50, 67, "An underlined line of text")
     page.box(45, 90, 300, 100, "S").lines(50, 110, *PROSE, *MORE)  # a frame around prose
-    for n in range(6):  # a table's grid
-        page.draw(f"50 {280 - 15 * n} m 300 {280 - 15 * n} l S {50 + 50 * n} 205 m ")
-        page.draw(f"{50 + 50 * n} 280 l S").text(55, 232 + 15 * n, f"cell {n}")
+    for n in range(9):  # a table's grid and its shaded heads
+        page.draw(f"50 {280 - 15 * n} m 300 {280 - 15 * n} l S {50 + 30 * n} 160 m ")
+        page.draw(f"{50 + 30 * n} 280 l S 0.8 g").box(50 + 30 * n, 220, 30, 15, "f")
+        page.draw("0 g").text(55, 232 + 15 * n, f"cell {n}")
     assert [b for b in load_pdf(page) if b.kind == "figure"] == []
 
 
