@@ -60,7 +60,13 @@ class Calibration:
 
 CALIBRATIONS = {
     "all-MiniLM-L6-v2": Calibration(
-        "all-MiniLM-L6-v2", sentence=6.0, passage=5.0, words=2.0, bias=-5.8, threshold=0.32, picture=0.45
+        "all-MiniLM-L6-v2",
+        sentence=6.0,
+        passage=5.0,
+        words=2.0,
+        bias=-5.8,
+        threshold=0.32,
+        picture=0.45,
     )
 }
 """By embedding model name. A model that is not here has no threshold: nothing is held back."""

@@ -39,7 +39,7 @@ _MAX_RENDER = 6_000_000  # pixels; what is larger is rendered smaller
 _EDGE = 0.1  # of the page's height: where running headers and footers stand
 _COVERED = 0.5  # of the page: with so much image and no text it is a scan
 _FOLIO = re.compile(r"(?:page|seite|p\.)?\W*#(?:\s*(?:/|of|von)\s*#)?\W*", re.IGNORECASE)
-_LONGEST = 250  # letters of a heading
+_LONGEST = 150  # letters in a line of a heading
 _LARGER = 1.12  # times the body's size: a heading
 
 
@@ -247,10 +247,11 @@ class _Sizes:
         return 0
 
     def _is_large(self, paragraph: Paragraph) -> bool:
-        short = len(paragraph.lines) <= 3 and not paragraph.lines[0].cells
-        letters = sum(map(str.isalpha, paragraph.lines[0].text)) > 1
-        bullet = BULLET.match(paragraph.lines[0].text)
-        if not short or not letters or (bullet and bullet["glyph"]) or len(text) > _LONGEST:
+        first = paragraph.lines[0]
+        short = len(paragraph.lines) <= 3 and len(first.text) <= _LONGEST and not first.cells
+        letters = sum(map(str.isalpha, first.text)) > 1
+        bullet = BULLET.match(first.text)
+        if not short or not letters or (bullet and bullet["glyph"]):
             return False
         return paragraph.size > _LARGER * self._body
 

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from statistics import median
 from typing import Protocol, TypeVar
 
 from ..passage import Box
@@ -71,17 +72,14 @@ def joined(lines: Sequence[TextLine]) -> str:
 
 def body_size(pages: Iterable[Sequence[TextLine]]) -> float:
     """The height of most of the text in points; 0 without any."""
-    letters: Counter[int] = Counter()
-    heights: Counter[int] = Counter()  # of all letters together
-    for lines in pages:
-        for line in lines:
-            half_points = round(line.size * 2)
-            letters[half_points] += len(line.text)
-            heights[half_points] += line.size * len(line.text)  # type: ignore[assignment]
-    if not letters:
+    sizes = [(line.size, len(line.text)) for lines in pages for line in lines]
+    if not sizes:
         return 0.0
-    usual, count = letters.most_common(1)[0]
-    return heights[usual] / count
+    letters: Counter[int] = Counter()
+    for size, count in sizes:
+        letters[round(size * 2)] += count
+    usual = letters.most_common(1)[0][0]  # in half points
+    return median(size for size, _ in sizes if round(size * 2) == usual)
 
 
 def paragraphs(lines: Sequence[TextLine]) -> list[Paragraph]:
