@@ -245,15 +245,16 @@ class _Reply:
 
     def pieces(self) -> list[str]:
         """The draft, sentence by sentence, slot by slot."""
-        picture = self._picture()
         chosen = self._sentences()
+        captions = (c for c in chosen if c.source.modality == "figure" and c.source.pictured)
+        picture = self._picture() or next(captions, None)
         if picture:
             others = [c for c in chosen if c != picture][: _SENTENCES - 1]
             first = picture in chosen[:1] or asks_to_see(self._question)
             chosen = [picture, *others] if first else [*others, picture]
         slots = [_slot("show", picture)] if picture else []
         slots += [_slot("mark", row) for row in self._marked(chosen)]
-        sentences = [f"{' ' if n else ''}{quote}" for n, quote in enumerate(chosen)]
+        sentences = [f"{_before(c.quote.text) if n else ''}{c}" for n, c in enumerate(chosen)]
         return sentences + [f"\n\n{slot}" for slot in slots]
 
     def _sentences(self) -> list[_Chosen]:
@@ -355,6 +356,11 @@ def _wanted(question: str) -> str:
     found = stems(asked[0]) if asked else []
     verb = re.match(r"\s*(?:do|does|did)\b", asked[0], re.IGNORECASE) if asked else None
     return (found[-1] if verb else found[0]) if found else ""
+
+
+def _before(text: str) -> str:
+    """What parts a sentence from the one before: a step stands on a line of its own."""
+    return "\n" if _STEP.match(text) else " "
 
 
 def _same(source: _Source, attached: Sequence[_Source]) -> bool:
