@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from PIL import Image
 
-__all__ = ["Line", "read_lines", "row_lines", "rows"]
+__all__ = ["Line", "read_lines", "rows"]
 
 _SURE = 0.6
 """Lines below this score do not count as read."""
@@ -197,17 +197,6 @@ def _stands_beside(line: Line, row: Sequence[Line]) -> bool:
     level = any(other.box[1] <= (y0 + y1) / 2 <= other.box[3] for other in row)
     under = any(min(x1, other.box[2]) - max(x0, other.box[0]) > (x1 - x0) / 3 for other in row)
     return level and not under
-
-
-def row_lines(lines: Sequence[Line]) -> tuple[Line, ...]:
-    """Each row as one line, two spaces between what stands side by side."""
-    return tuple(_as_one(row) for row in rows(lines))
-
-
-def _as_one(row: Sequence[Line]) -> Line:
-    x0s, y0s, x1s, y1s = zip(*(line.box for line in row), strict=True)
-    text = "  ".join(line.text for line in row)
-    return Line(text, (min(x0s), min(y0s), max(x1s), max(y1s)), min(line.score for line in row))
 
 
 def _reading_order(lines: Sequence[Line]) -> tuple[Line, ...]:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from limner.tools import ocr
-from limner.tools.ocr import Line, read_lines, row_lines, rows
+from limner.tools.ocr import Line, read_lines, rows
 
 
 def painted(
@@ -48,11 +48,6 @@ def test_what_stands_below_is_another_row() -> None:
     tall = line("65 %", 10, 0, 100, 70)
     upper, lower = line("Power", 120, 28, 200, 48), line("of the laser", 120, 50, 260, 68)
     assert rows([tall, upper, lower]) == [[tall, upper], [lower]]
-
-
-def test_row_lines() -> None:
-    joined = row_lines([line("m.okafor", 200, 52, 300, 73), Line("User", (10, 50, 60, 70), 0.7)])
-    assert joined == (Line("User  m.okafor", (10, 50, 300, 73), 0.7),)
 
 
 def test_reads_lines_with_boxes_in_reading_order() -> None:
