@@ -36,7 +36,7 @@ def main() -> None:
     with Library.open("demo/library") as library:
         library.add(HERE / "handbook")
         with Agent(library, chat_model=Lister()) as agent:
-            answer = agent.ask("Where is the laser cutter?")
+            answer = agent.ask("Show me the floor plan of the workshop.")
             print(answer.text)
             print([picture.caption for picture in answer.pictures])
 

@@ -60,10 +60,9 @@ class Passage:
 
     @property
     def place(self) -> str:
-        """Where it stands, for people: ``guide.pdf, page 3`` or ``notes.md › Printing``."""
-        if self.page:
-            return f"{self.source}, page {self.page}"
-        return " › ".join(filter(None, (self.source, self.heading.rpartition(" › ")[2])))
+        """Where it stands, for people: ``guide.pdf, page 3`` or ``notes.md, Printing``."""
+        within = f"page {self.page}" if self.page else self.heading.rpartition(" › ")[2]
+        return ", ".join(filter(None, (self.source, within)))
 
     def with_score(self, score: float) -> Self:
         """The same passage with another score."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
 import struct
 import subprocess
 import sys
@@ -192,19 +191,21 @@ def test_documents_cannot_write_to_the_terminal(tmp_path: Path) -> None:
     assert not [c for c in (*CONTROL, "\u202e") if c in run.stdout + run.stderr]
 
 
-def test_another_model_or_version_is_refused(place: Path, tmp_path: Path) -> None:
-    import shutil
-
-    copy = tmp_path / "library"
-    shutil.copytree(place / ".limner", copy)
-    for key, value, words in (("format", "99", "newer version"), ("embedding_model", "x", "not")):
-        with sqlite3.connect(copy / "library.db") as db:
-            kept = db.execute("SELECT value FROM meta WHERE key=?", (key,)).fetchone()[0]
-            db.execute("UPDATE meta SET value=? WHERE key=?", (value, key))
-        run = limner("ls", "--library", copy, cwd=tmp_path)
+def test_another_model_or_version_is_refused(tmp_path: Path) -> None:
+    code = (
+        "import sys; from limner.index import manifest; from limner.index.library import Library\n"
+        "from limner.index.embeddings import HashEmbeddings, embedded\n"
+        "manifest.FORMAT = int(sys.argv[1])\n"
+        "model = HashEmbeddings() if sys.argv[2] == 'hash' else embedded()\n"
+        "Library.open(sys.argv[3], model).add(sys.argv[4])"
+    )
+    (tmp_path / "a.txt").write_text("The ferry leaves from pier 4.")
+    for version, model, words in ((99, "embedded", "newer version"), (1, "hash", "hash-64")):
+        folder = tmp_path / model
+        made = [sys.executable, "-c", code, str(version), model, folder, tmp_path / "a.txt"]
+        subprocess.run(made, check=True, timeout=120)
+        run = limner("ls", "--library", folder, cwd=tmp_path)
         assert run.returncode == 1 and one_line(run, words), run.stderr
-        with sqlite3.connect(copy / "library.db") as db:
-            db.execute("UPDATE meta SET value=? WHERE key=?", (kept, key))
 
 
 def test_doctor_finds_all_well_and_says_what_is_not(place: Path, tmp_path: Path) -> None:

@@ -160,13 +160,13 @@ def test_a_conversation_with_its_commands(
     assert "/attach PATH" in shown and "/quit" in shown
     assert "nothing has been answered yet" in terminal.type("/sources", "try:")
 
-    shown = terminal.type(question, "[1] tides.md")
+    shown = terminal.type(question, "[1] tides.md, Tides")
     assert shown.count("High water is at noon on Friday.") == 1
-    assert "▀▀▀" in shown and "(from tides.md)" in shown and "[[" not in shown
+    assert "▀▀▀" in shown and "(from tides.md, " in shown and "[[" not in shown
     assert shown.index("Friday") < shown.index("▀▀▀") < shown.index("So be early.")
 
-    assert "[2] tides.md  0." in terminal.type("/sources", "cited: [1]")
-    shown = terminal.type(f"/show {table}", "(from tides.md)")
+    assert "[2] tides.md, " in terminal.type("/sources", "cited: [1]")
+    shown = terminal.type(f"/show {table}", "(from tides.md, ")
     assert "▀▀▀" in shown and "The tide table of the harbour" in shown
     assert "not one of 1 to" in terminal.type("/show 99", "try:")
     shown = terminal.type("/why", "profile")
@@ -338,7 +338,7 @@ def test_without_a_terminal_each_line_is_a_question(library: Library) -> None:
     )
     out, err = run.stdout.decode(), run.stderr.decode()
     assert run.returncode == 0, err
-    assert out.startswith(f"{TIDE}\n\n[1] tides.md\n") and "Six hours later." in out
+    assert out.startswith(f"{TIDE}\n\n[1] tides.md, Tides\n") and "Six hours later." in out
     assert "\x1b" not in out + err and "›" not in out + err
     assert err.count("error: ") == 2 and "TimeoutError" in err
     assert len(Sessions(library.folder).open("s").turns) == 2

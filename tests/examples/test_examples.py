@@ -12,7 +12,7 @@ import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 EXPECTED = {
-    "ask.py": ["[1]", "marked copy of mac-vpn.png", "saved: demo/fix.html"],
+    "ask.py": ["On macOS, error 809", "marked copy of mac-vpn.png", "saved: demo/fix.html"],
     "stream.py": ["retrieve took", "found machines.pdf, page 5", "picture: Figure 2"],
     "session.py": ["And on macOS?", "the session 'vpn' has 2 turns"],
     "own_chat_model.py": ["- ", "[1]", "Figure"],
