@@ -25,7 +25,6 @@ from .answer import Answer
 from .events import AnswerReady, Event, Failed, PictureDropped, PictureStarted, StepStarted
 from .sessions import Session, Sessions, Turn
 from .state import Attachment, Exchange
-from .wording import reworded, wordings
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -77,6 +76,8 @@ class Last:
         """What the library was searched for, worded as the step ``retrieve`` words it."""
         if self.answer.refused:
             return ()
+        from .wording import wordings  # loads numpy, which the prompt need not wait for
+
         return wordings(self.question, self.history, self.attachments)
 
     @property
@@ -84,6 +85,8 @@ class Last:
         """What it was searched for the second time, worded as the step ``grade`` words it."""
         if self.searches < 2:
             return ()
+        from .wording import reworded
+
         return reworded(self.question, self.history, self.wordings)
 
 
