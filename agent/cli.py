@@ -182,7 +182,7 @@ def ask(
     from .render import save, to_json_dict
 
     with (
-        _library(library, embedding_model) as opened,
+        (_library if attach else _existing)(library, embedding_model) as opened,
         _agent(opened, profile, session) as agent,
     ):
         answer = _answer(agent, question, [_attachment(name) for name in attach or []])

@@ -87,7 +87,7 @@ class Last:
             return ()
         from .wording import reworded
 
-        return reworded(self.question, self.history, self.wordings)
+        return reworded(self.question, self.wordings)
 
 
 class Conversation:

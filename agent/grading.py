@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..index.passage import Passage
-from ..tools.quoting import Quote, asks_to_see, codes, in_full, names, quotable, weigh
+from ..tools.quoting import Quote, asks_advice, asks_to_see, codes, in_full, names, quotable, weigh
 from ..tools.sentences import Encoder, stems
 
 __all__ = ["CALIBRATIONS", "Calibration", "evidence", "relevance"]
@@ -111,7 +111,9 @@ def relevance(
             calibration,
             _in_favour(question, found, attachments) + _unheard(question, attached, knows),
         ),
-        _logistic(weigh(question, attached, encoder), calibration, _ATTACHED),
+        0.0
+        if asks_advice(question)  # a screen shows what is wrong, not what to do about it
+        else _logistic(weigh(question, attached, encoder), calibration, _ATTACHED),
     )
 
 

@@ -104,7 +104,7 @@ def grade(state: TurnState, runtime: Context) -> Update:
         )
         answerable = score >= work.calibration.threshold
     if not answerable and state["rewrites"] == 0:
-        again = reworded(state["question"], state["history"], state["queries"])
+        again = reworded(state["question"], state["queries"])
         if again and found:
             return {"queries": again, "rewrites": 1, "retry": True, "relevance": score}
     if answerable:
@@ -114,7 +114,7 @@ def grade(state: TurnState, runtime: Context) -> Update:
 
 def _forms(state: TurnState) -> tuple[str, ...]:
     """The question's other forms. Bare words find more, but they are no form of the question."""
-    return state["queries"] if state["rewrites"] == 0 or state["history"] else ()
+    return state["queries"] if state["rewrites"] == 0 else ()
 
 
 def _attached(state: TurnState) -> tuple[Passage, ...]:

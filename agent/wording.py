@@ -19,6 +19,11 @@ _POINTING = re.compile(
     r"|else|other|another)\b",
     re.IGNORECASE,
 )
+_INSTEAD = re.compile(
+    r"(?:and|or|but|what about|how about)\s+"
+    r"(?P<word>on|for|with|in|at|from|to|by|as)\s+(?P<rest>.+)",
+    re.IGNORECASE | re.DOTALL,
+)
 _SCREEN_WORDS = 60
 
 
@@ -47,7 +52,7 @@ def wordings(
     joined = question
     leans = _OPENING.match(question) if attachments else is_follow_up(question)
     if history and leans:
-        joined = f"{history[-1].question} {question}"
+        joined = _joined(history[-1].question, question)
     screens = [_gist([line.text for line in a.lines]) for a in attachments]
     return (joined, *(f"{question} {screen}" for screen in screens if screen))
 
@@ -58,13 +63,21 @@ def _gist(rows: Sequence[str]) -> str:
     return " ".join(told.split()[:_SCREEN_WORDS])
 
 
-def reworded(question: str, history: Sequence[Exchange], tried: Sequence[str]) -> tuple[str, ...]:
-    """One more try for a question that found nothing: with its history, else its bare words.
+def _joined(before: str, question: str) -> str:
+    """Two questions in one: "… on Windows?" and "And on macOS?" ask "… on macOS?"."""
+    instead = _INSTEAD.fullmatch(question.strip())
+    if instead:
+        head, found, _ = before.lower().rpartition(f" {instead['word'].lower()} ")
+        if found:
+            return f"{before[: len(head)]} {instead['word']} {instead['rest']}"
+    return f"{before} {question}"
+
+
+def reworded(question: str, tried: Sequence[str]) -> tuple[str, ...]:
+    """One more try for a question that found nothing: its bare words.
 
     Returns:
-        New wordings, or nothing where none is left to try.
+        A new wording, or nothing where it was tried.
     """
-    candidates = [f"{h.question} {question}" for h in history[-1:]]
-    candidates.append(" ".join(stems(question)))
-    new = [c for c in candidates if c.strip() and c not in tried and c != question.lower()]
-    return tuple(new[:1])
+    bare = " ".join(stems(question))
+    return (bare,) if bare and bare not in (*tried, question.lower()) else ()

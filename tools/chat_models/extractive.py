@@ -249,10 +249,11 @@ class _Reply:
         captions = (c for c in chosen if c.source.modality == "figure" and c.source.pictured)
         picture = self._picture() or next(captions, None)
         if picture:
-            others = [c for c in chosen if c != picture][: _SENTENCES - 1]
+            others = [c for c in chosen if c != picture and not picture.source.rows]
+            others = others[: _SENTENCES - 1]
             first = picture in chosen[:1] or asks_to_see(self._question)
             chosen = [picture, *others] if first else [*others, picture]
-        slots = [_slot("show", picture)] if picture else []
+        slots = [_slot("show", picture)] if picture and not picture.source.rows else []
         slots += [_slot("mark", row) for row in self._marked(chosen)]
         sentences = [f"{_before(c.quote.text) if n else ''}{c}" for n, c in enumerate(chosen)]
         return sentences + [f"\n\n{slot}" for slot in slots]
@@ -290,14 +291,15 @@ class _Reply:
         """Rows of a screen answer what is on it, not what to do about it or what it looks like."""
         if not chosen.source.rows:
             return not self._echoes(chosen)
-        if self._advice or asks_to_see(self._question):
+        if asks_to_see(self._question) or (self._advice and chosen.source.attached):
             return False
         if chosen.source.attached:
             return chosen.quote.features.words > 0 or self._answers(chosen)
         if chosen.quote.position == 0 and len(chosen.source.pieces) > 1:
             return False  # the title of a window names it and says nothing else
         long = len(chosen.quote.text.split()) >= _ROW_LENGTH
-        return self._named(chosen) or (long and chosen.quote.features.words >= _ROW_SHARE)
+        said = long and chosen.quote.features.words >= _ROW_SHARE
+        return self._named(chosen) or self._keyed(chosen) or said
 
     def _answers(self, row: _Chosen) -> bool:
         return row.quote.features.kind > 0 or self._named(row)
@@ -333,8 +335,12 @@ class _Reply:
         captions = [c for c in shown if c.source.modality == "figure" and c.quote.position == 0]
         needed = _SHOW_ASKED if asked else _SHOW_WHERE if self._where else _SHOW_UNASKED
         captions = [c for c in captions if c.quote.features.cosine >= needed]
-        rows = [c for c in shown if asked and c.quote.features.whole >= _SHOW_UNASKED]
+        rows = [c for c in shown if asked and c.source.rows and self._shows(c)]
         return max(captions or rows, key=lambda c: c.quote.score, default=None)
+
+    def _shows(self, row: _Chosen) -> bool:
+        features = row.quote.features
+        return features.whole >= _SHOW_UNASKED or features.words >= _ROW_SHARE
 
     def _marked(self, chosen: Sequence[_Chosen]) -> list[_Chosen]:
         """The rows to box: those quoted, else the attachment's row that the quotes speak of."""
