@@ -102,6 +102,7 @@ def relevance(
     pairs = zip(found, library, strict=True)
     titles = [rows[:1] if p.modality == "screenshot" else [] for p, rows in pairs]
     contexts = [" ".join([p.above, *title]) for p, title in zip(found, titles, strict=True)]
+    library = [[*_heading(p), *pieces] for p, pieces in zip(found, library, strict=True)]
     attached = [quotable(p.text, "screenshot") for p in attachments]
     asked, forms = in_full(question, queries, [row for rows in attached for row in rows])
     quotes = weigh(asked, library, encoder, queries=forms, contexts=contexts)
@@ -115,6 +116,11 @@ def relevance(
         if asks_advice(question)  # a screen shows what is wrong, not what to do about it
         else _logistic(weigh(question, attached, encoder), calibration, _ATTACHED),
     )
+
+
+def _heading(passage: Passage) -> list[str]:
+    """What a section is called says what it is about, as much as any of its sentences."""
+    return [heading] if (heading := passage.heading.rpartition(" › ")[2]) else []
 
 
 def _in_favour(question: str, found: Sequence[Passage], attachments: Sequence[Passage]) -> float:
