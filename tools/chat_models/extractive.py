@@ -273,11 +273,20 @@ class _Reply:
         beside = [c for c in others if c.source == best.source]
         beside.sort(key=lambda c: c.quote.position)
         chosen = [best, *beside, *(c for c in others if c not in beside)]
-        step = next((c for c in chosen if _STEP.match(c.quote.text) and not c.source.rows), None)
+        prose = (c for c in chosen if not c.source.rows)
+        step = next((c for c in prose if self._is_of_steps(c)), None)
         if step is None:
             return chosen
         steps = self._steps(step)
         return [*(c for c in chosen[: chosen.index(step)] if c not in steps), *steps]
+
+    def _is_of_steps(self, chosen: _Chosen) -> bool:
+        """Whether a sentence is a numbered step, or introduces some."""
+        if not chosen.quote.text.endswith(":"):
+            return _STEP.match(chosen.quote.text) is not None
+        text = [c for c in self._library if c.source == chosen.source]
+        after = text[chosen.quote.position + 1 : chosen.quote.position + 2]
+        return any(_STEP.match(c.quote.text) for c in after)
 
     def _steps(self, step: _Chosen) -> list[_Chosen]:
         """All numbered steps around one of them, and the line that introduces them."""
