@@ -115,6 +115,8 @@ def test_user_errors_are_one_line_and_a_hint(place: Path, tmp_path: Path) -> Non
     none = limner("search", "x", cwd=tmp_path)
     assert none.returncode == 1 and one_line(none, "no library here yet")
     assert "try: limner add PATH" in none.stderr
+    unasked = limner("ask", "A tea?", "--library", "typo", cwd=tmp_path)
+    assert unasked.returncode == 1 and one_line(unasked, "typo", "no library here yet")
     missing = limner("ask", "What is this?", "-a", "nowhere.png", cwd=place)
     assert missing.returncode == 1 and one_line(missing, "nowhere.png", "no such file")
     stranger = limner("ask", "x", "--embedding-model", "no/such/folder", cwd=place)
