@@ -306,3 +306,26 @@ def test_the_words_on_the_screen_complete_the_question():
     assert in_full("Why?", ["x"], []) == ("Why?", ["x"])
     assert in_full("Why?", ["x"], ["OK", "Error 5"]) == ("Why? Error 5", [])
     assert in_full("Which server?", ["x"], ["OK"]) == ("Which server?", ())
+
+
+def drafted(question: str, *passages: dict[str, object]) -> str:
+    """The draft of the real model's quotes from some passages."""
+    encoder = Words()
+    asked = {"question": question, "passages": list(passages)}
+    return str(Extractive(encoder=encoder).invoke([HumanMessage("", additional_kwargs=asked)]).text)
+
+
+def test_numbered_steps_are_quoted_whole_and_in_order() -> None:
+    text = "Mend a flat tyre so:\n1. Take the wheel out.\n2. Find the hole.\n3. Glue the patch."
+    draft = drafted("How do I find the hole?", {"label": "1", "text": text})
+    at = [draft.index(words) for words in ("Mend", "1. Take", "2. Find", "3. Glue")]
+    assert at == sorted(at)
+
+
+def test_a_screen_in_the_library_answers_what_to_do_about_its_code() -> None:
+    rows = "Upload\nError E-4127: Upload rejected by server\nRetry"
+    shot = {"label": "1", "text": rows, "modality": "screenshot", "pictured": True}
+    steps = {"label": "2", "text": "1. Take the wheel out.\n2. Find the hole."}
+    draft = drafted("What do I do about error E-4127?", shot, steps)
+    assert draft.startswith("Error E-4127: Upload rejected by server [1]")
+    assert "[[mark 1: Error E-4127" in draft and "wheel" not in draft
