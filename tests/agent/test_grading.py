@@ -142,3 +142,12 @@ def test_minilm_takes_the_reworded_form_of_a_follow_up(encoder):
     full = ["When does the ferry leave? And in the other direction?"]
     alone = relevance(asked, LIBRARY, encoder, MINILM)
     assert relevance(asked, LIBRARY, encoder, MINILM, queries=full) > max(alone, MINILM.threshold)
+
+
+def test_a_name_that_nobody_mentions_counts_against_an_answer():
+    passages = [Passage("1", "The VPN of the workshop runs on Windows and macOS.", "a.md")]
+    question = "How do I reach the VPN of the workshop from Linux?"
+    fitted = CALIBRATIONS["all-MiniLM-L6-v2"]
+    known = relevance(question, passages, Fixed(0.5), fitted, knows=lambda stem: True)
+    strange = relevance(question, passages, Fixed(0.5), fitted, knows=lambda stem: stem != "linux")
+    assert strange < known - 0.05

@@ -329,3 +329,10 @@ def test_a_screen_in_the_library_answers_what_to_do_about_its_code() -> None:
     draft = drafted("What do I do about error E-4127?", shot, steps)
     assert draft.startswith("Error E-4127: Upload rejected by server [1]")
     assert "[[mark 1: Error E-4127" in draft and "wheel" not in draft
+
+
+def test_the_row_that_holds_the_key_wins_over_the_header() -> None:
+    rows = "Invoice  Customer  Due date\nINV-20451  Marlow  14 March\nINV-20683  Fenwick  9 April"
+    shot = {"label": "a1", "text": rows, "modality": "screenshot", "pictured": True}
+    draft = drafted("What is the due date of invoice INV-20683?", shot)
+    assert draft.startswith("INV-20683 Fenwick 9 April [a1]")
