@@ -10,7 +10,8 @@ The branch says who is to hear it; the exit code follows the branch::
     │       ├── LibraryLocked     another process is writing
     │       ├── LibraryMismatch   made by another embedding model or a newer version
     │       ├── LibraryReadOnly   the folder cannot be written
-    │       └── LibraryDamaged    a checksum does not match
+    │       ├── LibraryDamaged    a checksum does not match
+    │       └── LibraryUnreachable  the server that holds its vectors does not answer
     ├── ModelError                a model or its set-up                         exit 3
     │   ├── ModelMissing          weights or a package are not there
     │   └── ModelOutputError      the model gave something unusable
@@ -28,6 +29,7 @@ __all__ = [
     "LibraryLocked",
     "LibraryMismatch",
     "LibraryReadOnly",
+    "LibraryUnreachable",
     "LimnerError",
     "ModelError",
     "ModelMissing",
@@ -88,6 +90,10 @@ class LibraryReadOnly(LibraryError):
 
 class LibraryDamaged(LibraryError):
     """Something read back from the library does not match its checksum."""
+
+
+class LibraryUnreachable(LibraryError):
+    """The server that holds the library's vectors does not answer."""
 
 
 class ModelError(LimnerError):

@@ -12,8 +12,8 @@ from ..errors import LibraryReadOnly
 __all__ = ["sync_folder", "writable", "write_file"]
 
 
-def write_file(path: Path, data: bytes) -> None:
-    """Write a file so that neither a crash nor a full disk leaves half of it.
+def write_file(path: Path, *parts: bytes | memoryview) -> None:
+    """Write a file, part after part, so that neither a crash nor a full disk leaves half of it.
 
     It is written beside as ``.part``, flushed to the disk, and renamed into place.
     """
@@ -21,7 +21,8 @@ def write_file(path: Path, data: bytes) -> None:
     temporary = path.with_name(f"{path.name}.part")
     try:
         with temporary.open("wb") as stream:
-            stream.write(data)
+            for part in parts:
+                stream.write(part)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)

@@ -11,7 +11,7 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -170,12 +170,31 @@ def stems(text: str) -> list[str]:
         >>> stems("How do I reset the printers?")
         ['reset', 'printer']
     """
-    words = (word.replace("’", "'").removesuffix("'s") for word in _WORD.findall(text.lower()))
-    return [_stem(word) for word in words if word not in STOP_WORDS]
+    # No word reaches over white space, and most pieces between it come again and again.
+    return list(chain.from_iterable(map(_pieces.__getitem__, text.lower().split())))
+
+
+class _Pieces(dict[str, tuple[str, ...]]):
+    """The stems in a piece of lower-cased text without white space; remembers the short ones."""
+
+    _MOST = 1 << 16
+    _LONGEST = 64
+
+    def __missing__(self, piece: str) -> tuple[str, ...]:
+        words = (word.replace("’", "'").removesuffix("'s") for word in _WORD.findall(piece))
+        found = tuple(_stem(word) for word in words if word not in STOP_WORDS)
+        if len(self) >= self._MOST:
+            self.clear()
+        if len(piece) <= self._LONGEST:
+            self[piece] = found
+        return found
+
+
+_pieces = _Pieces()
 
 
 def _stem(word: str) -> str:
-    if any(letter.isdigit() for letter in word):
+    if not word.isalpha() and any(letter.isdigit() for letter in word):
         return re.sub(r",(?=\d{3}\b)", "", word)
     if word.endswith(("ss", "us")):
         return word

@@ -2,9 +2,10 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from limner.tools import sentences
 from limner.tools.sentences import (
     CachedEncoder,
     sentence_spans,
@@ -75,6 +76,25 @@ def test_stems_join_forms_of_a_word():
 def test_stems_keep_codes_and_drop_stop_words():
     assert stems("What is the error 0x80070005 in v2.1?") == ["error", "0x80070005", "v2.1"]
     assert stems("vpn.example.org") == ["vpn", "exampl", "org"]
+
+
+PIECES = st.sampled_from("aAsSedDinNgGyY19.,'’²ßİΣσ _-\n\t\xa0\u2009\x1c\u0345ü日\ud800")
+
+
+@settings(deadline=None)
+@given(st.one_of(st.text(max_size=60), st.text(PIECES, max_size=40)))
+def test_stems_of_a_text_are_those_of_its_words_however_it_is_cut(text):
+    words = (w.replace("’", "'").removesuffix("'s") for w in sentences._WORD.findall(text.lower()))
+    expected = [sentences._stem(word) for word in words if word not in sentences.STOP_WORDS]
+    assert stems(text) == stems(text) == expected
+
+
+def test_few_pieces_are_remembered(monkeypatch):
+    monkeypatch.setattr(sentences._Pieces, "_MOST", 3)
+    monkeypatch.setattr(sentences, "_pieces", sentences._Pieces())
+    words = ["lid", "box", "key", "door", "x" * 65]
+    assert stems(" ".join(words)) == words
+    assert list(sentences._pieces) == ["door"]
 
 
 class Counting:
