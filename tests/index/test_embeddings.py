@@ -14,11 +14,11 @@ from limner.errors import ModelError, ModelMissing
 from limner.index.embeddings import (
     Embeddings,
     HashEmbeddings,
-    SentenceTransformerEmbeddings,
     embedded,
     find_embeddings,
 )
 from limner.index.library import Library
+from limner.index.sentence_transformer import SentenceTransformerEmbeddings
 from limner.tests.tiny_models import sentence_transformer
 
 TEXTS = ["High water is at noon.", "", "The keeper lives in the village. " * 20, "\ud800 lone"]
@@ -137,7 +137,7 @@ def test_any_sentence_transformers_folder(tiny: Path) -> None:
 
 def test_chunks_fit_what_the_model_reads(tiny: Path, tmp_path: Path) -> None:
     path = tmp_path / "long.md"
-    path.write_text("# Tides\n\n" + "High water is at noon. The keeper lives there. " * 30)
+    path.write_text("# Tides\n\n" + "".join(f"High water {i} is at noon. " for i in range(60)))
     with Library.open(tmp_path / "library", str(tiny)) as library:
         library.add(path)
         passages = library.search("noon", k=100)

@@ -1,0 +1,89 @@
+"""Folders of model files: where they are and what is in them. Loads no model, downloads nothing."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from ..errors import ModelMissing
+
+__all__ = ["HUB_REVISIONS", "fingerprint", "need_safetensors", "sha256_of", "snapshot"]
+
+# Commits as pinned by many independent projects: the hub itself could not be asked here.
+HUB_REVISIONS = {
+    "Qwen/Qwen3-Embedding-0.6B": "97b0c614be4d77ee51c0cef4e5f07c00f9eb65b3",
+    "Qwen/Qwen3-Embedding-4B": "5cf2132abc99cad020ac570b19d031efec650f2b",
+    "Qwen/Qwen3-Embedding-8B": "1d8ad4ca9b3dd8059ad90a75d4983776a23d44af",
+    "Qwen/Qwen3-Reranker-0.6B": "e61197ed45024b0ed8a2d74b80b4d909f1255473",
+    "Qwen/Qwen3-Reranker-4B": "22e683669bc0f0bd69640a1354a6d0aebcfeede5",
+    "Qwen/Qwen3-Reranker-8B": "77d193c791ed757ca307ee72715aa132723da912",
+}
+
+_SAMPLES = 64  # places at which a file of weights is looked at; the whole may be gigabytes
+_PICKLED = ("*.bin", "*.pt", "*.pth")
+
+
+def snapshot(repository: str, revision: str = "") -> tuple[Path, str]:
+    """The folder of a hub model in the local Hugging Face cache.
+
+    Args:
+        repository: one of ``HUB_REVISIONS``.
+        revision: a commit; the pinned one if left out.
+
+    Returns:
+        The folder and the commit.
+
+    Raises:
+        ModelMissing: it was not downloaded; the hint is the command that does it.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    commit = revision or HUB_REVISIONS[repository]
+    try:
+        folder = Path(snapshot_download(repository, revision=commit, local_files_only=True))
+    except LocalEntryNotFoundError:
+        raise ModelMissing(
+            f"{repository} at {commit[:12]} is not in the local Hugging Face cache",
+            f"hf download {repository} --revision {commit}",
+        ) from None
+    return folder, folder.name
+
+
+def need_safetensors(folder: Path, optional: bool = False) -> None:
+    """Refuse a folder whose weights are in another format: those may run code when loaded.
+
+    Args:
+        folder: of a model or one of its layers.
+        optional: whether a layer may have no weights at all.
+
+    Raises:
+        ModelMissing: no safetensors, or only others.
+    """
+    others = any(path for pattern in _PICKLED for path in folder.glob(pattern))
+    if not any(folder.glob("*.safetensors")) and (others or not optional):
+        raise ModelMissing(
+            f"{folder}: no safetensors weights; other formats are not loaded",
+            "download the model's *.safetensors files into this folder",
+        )
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a whole file, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def fingerprint(folder: Path) -> str:
+    """Twelve hexadecimal digits for a model's settings and, by samples, its weights."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.json")):
+        digest.update(path.name.encode() + path.read_bytes())
+    for path in sorted(folder.rglob("*.safetensors")):
+        size = path.stat().st_size
+        digest.update(f"{path.name} {size}".encode())
+        with path.open("rb") as stream:
+            for at in range(0, size, max(size // _SAMPLES, 1)):
+                stream.seek(at)
+                digest.update(stream.read(4096))
+    return digest.hexdigest()[:12]
