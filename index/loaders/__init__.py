@@ -15,7 +15,7 @@ from typing import cast
 
 from ...errors import LimnerError, SourceError
 from ...tools.media import MediaStore
-from .base import Block, Kind, Loader
+from .base import Block, Kind, Loader, step
 
 __all__ = ["LOADERS", "Block", "Kind", "Loader", "load"]
 
@@ -95,7 +95,10 @@ def load(path: Path, media: MediaStore) -> list[Block]:
         )
     try:
         _check_signature(path)
-        blocks = list(loader(path, media))
+        blocks = []
+        for block in loader(path, media):
+            step()
+            blocks.append(block)
     except LimnerError:
         raise
     except OSError as error:

@@ -9,6 +9,8 @@ nothing, and raises `SourceError` for what it cannot read.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -16,7 +18,10 @@ from typing import Literal, Protocol
 from ...tools.media import MediaStore
 from ..passage import Box
 
-__all__ = ["Block", "Kind", "Loader"]
+__all__ = ["LONGEST_STEP", "Block", "Kind", "Loader", "Watch", "step", "watched"]
+
+LONGEST_STEP = 10.0
+"""Seconds within which a loader gives its next sign of progress, unless it asks for more."""
 
 Kind = Literal["heading", "paragraph", "item", "row", "code", "figure", "screenshot"]
 
@@ -59,3 +64,41 @@ class Loader(Protocol):
             SourceError: the file cannot be read as this format.
         """
         ...
+
+
+class Watch(Protocol):
+    """Hears that a loader goes on, so that slow work can be told from work without end.
+
+    Example:
+        >>> with watched(lambda seconds, ocr: print("." if seconds <= 10 else "…")):
+        ...     load(path, media)
+    """
+
+    def __call__(self, seconds: float, ocr: bool) -> None:
+        """Work goes on; the next sign of it comes within so many seconds.
+
+        Args:
+            seconds: how long the coming step may take.
+            ocr: whether text is read off a picture in it, which takes memory of its own.
+        """
+        ...
+
+
+_watch: ContextVar[Watch | None] = ContextVar("watch", default=None)
+
+
+def step(seconds: float = LONGEST_STEP, ocr: bool = False) -> None:
+    """Say that a loader goes on; called once a page, element or picture, and cheap."""
+    watch = _watch.get()
+    if watch is not None:
+        watch(seconds, ocr)
+
+
+@contextmanager
+def watched(watch: Watch) -> Iterator[None]:
+    """Have every `step` of the loaders called within heard by ``watch``."""
+    token = _watch.set(watch)
+    try:
+        yield
+    finally:
+        _watch.reset(token)

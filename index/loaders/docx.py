@@ -15,7 +15,7 @@ from typing import Any
 
 from ...errors import SourceError
 from ...tools.media import MediaStore
-from .base import Block
+from .base import Block, step
 from .image import keep_picture
 from .text import row_text
 
@@ -24,8 +24,8 @@ __all__ = ["MAX_UNPACKED", "load_docx"]
 MAX_UNPACKED = 200_000_000
 """Documents that unpack to more bytes than this are refused."""
 
-_MAX_RATIO = 200  # unpacked to packed; ordinary documents stay below 20
-_SMALL = 10_000_000  # below this no ratio matters
+_MAX_RATIO = 100  # unpacked to packed; ordinary documents stay below 20
+_SMALL = 2_000_000  # below this no ratio matters
 _SMALLEST = 32  # pixels; anything less is an icon
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _MC = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
@@ -89,6 +89,7 @@ class _Reader:
 
     def blocks(self, container: Any) -> Iterator[_Found]:
         for element in container.iterchildren():
+            step()
             if element.tag == f"{_W}p":
                 yield from self._paragraph(element)
             elif element.tag == f"{_W}tbl":

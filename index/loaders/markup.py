@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from bs4 import BeautifulSoup
-from bs4.element import NavigableString, PageElement, Tag
+from bs4.element import NavigableString, Tag
 
 from ...errors import SourceError
 from ...tools.media import MediaStore
-from .base import Block
+from .base import LONGEST_STEP, Block, step
 from .markup_pictures import Pictures
 from .markup_tables import flatten_tables
 from .text import read_text
@@ -51,6 +51,9 @@ _ENDED_BY = {
     "th": ("td", "th", "p"),
     "tr": ("tr", "td", "th", "p"),
 }
+_MARKDOWN_PACE = 200_000  # bytes a second that are read in one step, at the least
+_RST_PACE = 20_000
+_MOST_UNCLOSED = 100  # comments or tags
 _UNSEEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(?:.*\n)*?(?:---|\.\.\.)[ \t]*(?:\n|\Z)")
 
@@ -71,6 +74,7 @@ def load_markdown(path: Path, media: MediaStore) -> Iterator[Block]:
     _check_size(path)
     text = _FRONT_MATTER.sub("", read_text(path))
     renderer = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+    step(LONGEST_STEP + len(text) / _MARKDOWN_PACE)
     yield from _read(renderer.render(text), path, media)
 
 
@@ -92,7 +96,9 @@ def load_rst(path: Path, media: MediaStore) -> Iterator[Block]:
         "embed_stylesheet": False,
         "output_encoding": "unicode",
     }
-    document = publish_doctree(read_text(path), settings_overrides=settings)
+    text = read_text(path)
+    step(LONGEST_STEP + len(text) / _RST_PACE)
+    document = publish_doctree(text, settings_overrides=settings)
     for node in document.findall(image):
         # ``:loading: embed`` has the writer read any file, even with file insertion disabled.
         node.attributes.pop("loading", None)
@@ -108,7 +114,7 @@ def _check_size(path: Path) -> None:
 
 
 def _read(source: str | bytes, path: Path, media: MediaStore) -> Iterator[Block]:
-    soup = _Soup(source, "html.parser")
+    soup = _Soup(_closed(source), "html.parser")
     _drop_unseen(soup)
     if soup.title is not None:
         title = " ".join(soup.title.get_text().split())
@@ -121,11 +127,23 @@ def _read(source: str | bytes, path: Path, media: MediaStore) -> Iterator[Block]
     yield from _walk(soup, pictures)
 
 
+def _closed(source: str | bytes) -> str | bytes:
+    """Markup that is never closed made plain: the parser seeks the end of each to the very end."""
+    if isinstance(source, bytes):
+        return _closed(source.decode("latin-1")).encode("latin-1")  # type: ignore[union-attr]
+    for opening, closing in (("<!--", "-->"), ("<", ">")):
+        end = source.rfind(closing) + 1
+        if source.count(opening, end) > _MOST_UNCLOSED:
+            source = source[:end] + source[end:].replace("<", "&lt;")
+    return source
+
+
 class _Soup(BeautifulSoup):
     """A tree in which a list item ends where the next begins, for end tags may be left out."""
 
     def handle_starttag(self, name: str, *rest: Any, **named: Any) -> Tag | None:
         """Close what the beginning of this element ends, then open it."""
+        step()
         while self.currentTag is not None and self.currentTag.name in _ENDED_BY.get(name, ()):
             self.handle_endtag(self.currentTag.name)
         opened: Tag | None = super().handle_starttag(name, *rest, **named)
@@ -176,13 +194,15 @@ def _walk(soup: BeautifulSoup, pictures: Pictures) -> Iterator[Block]:
     words: list[str] = []
     figures: list[Block] = []
     home: Tag | None = None
+    homes: dict[int, Tag] = {id(soup): soup}  # of every element so far: the block it is in, or is
     for node in soup.descendants:
+        place = homes[id(node.parent)]
         if isinstance(node, Tag):
+            homes[id(node)] = node if node.name in _BLOCKS else place
             if node.name not in ("br", "img"):
                 continue
         elif type(node) is not NavigableString:  # comments and the like are its subclasses
             continue
-        place = _home(node)
         if place is not home:
             yield from _block(home, words, figures)
             words, figures, home = [], [], place
@@ -195,10 +215,6 @@ def _walk(soup: BeautifulSoup, pictures: Pictures) -> Iterator[Block]:
             figures += [figure] if figure else []
             words.append(alt)
     yield from _block(home, words, figures)
-
-
-def _home(node: PageElement) -> Tag | None:
-    return next((tag for tag in node.parents if tag.name in _BLOCKS), None)
 
 
 def _block(home: Tag | None, words: list[str], figures: list[Block]) -> Iterator[Block]:

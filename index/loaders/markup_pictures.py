@@ -18,7 +18,7 @@ from bs4.element import Tag
 
 from ...errors import SourceError
 from ...tools.media import MediaStore
-from .base import Block
+from .base import Block, step
 from .image import keep_picture
 
 __all__ = ["MAX_PICTURE_BYTES", "Pictures"]
@@ -48,6 +48,7 @@ class Pictures:
         self._kept: dict[str, str | None] = {}
         self._figures: dict[int, Block] = {}
         for tag in soup("img"):
+            step()
             reference = self._keep(str(tag.get("src", "")))
             if reference is not None:
                 self._figures[id(tag)] = Block("figure", _caption(tag), image=reference)

@@ -18,8 +18,9 @@ _LAYOUT = ("table", "h1", "h2", "h3", "h4", "h5", "h6", "pre")
 
 def flatten_tables(soup: BeautifulSoup) -> None:
     """Replace the rows of every table of data by ``row`` elements; its pictures follow it."""
+    arranging = _arranging(soup)
     for table in soup("table"):
-        if table.get("role") == "presentation" or table.find(_LAYOUT):
+        if table.get("role") == "presentation" or id(table) in arranging:
             continue
         lines = _lines(table)
         for picture in reversed(table("img")):
@@ -32,6 +33,17 @@ def flatten_tables(soup: BeautifulSoup) -> None:
             row = soup.new_tag("row")
             row.string = line
             table.append(row)
+
+
+def _arranging(soup: BeautifulSoup) -> set[int]:
+    """The ids of tables that hold more than data; each is looked at once, however deep."""
+    found: set[int] = set()
+    for tag in soup(_LAYOUT):
+        table = tag.find_parent("table")
+        while table is not None and id(table) not in found:
+            found.add(id(table))
+            table = table.find_parent("table")
+    return found
 
 
 def _lines(table: Tag) -> list[str]:

@@ -21,7 +21,8 @@ from ...errors import SourceError
 from ...tools.media import MAX_PIXELS, MediaStore
 from ...tools.ocr import read_lines
 from ..passage import Box
-from .base import Block
+from .base import Block, step
+from .image import before_ocr
 from .pdf_figures import Figure, find_figures
 from .pdf_layout import Paragraph, body_size, in_reading_order, paragraphs
 from .pdf_page import LOCK, PageContent, TextLine, read_page
@@ -88,6 +89,7 @@ def _pages(path: Path, media: MediaStore) -> Iterator[_Page]:
         document = _opened(path)
     try:
         for index in range(len(document)):
+            step()
             page = _page(document, index, media)
             if page is not None:
                 yield page
@@ -186,6 +188,7 @@ def _render(page: Any, content: PageContent, box: Box, scale: float) -> Image.Im
 
 def _read_scan(scan: Image.Image, content: PageContent, media: MediaStore) -> _Page:
     scale = scan.width / content.width
+    before_ocr(scan)
     lines = read_lines(scan)
     if not lines:  # a photograph that fills the page
         return _Page(content, (_Picture(content.whole, "", media.put(scan)),))
@@ -247,13 +250,13 @@ class _Sizes:
         return 0
 
     def _is_large(self, paragraph: Paragraph) -> bool:
+        if paragraph.size <= _LARGER * self._body:  # most are not, and the rest takes longer
+            return False
         first = paragraph.lines[0]
         short = len(paragraph.lines) <= 3 and len(first.text) <= _LONGEST and not first.cells
         letters = sum(map(str.isalpha, first.text)) > 1
         bullet = BULLET.match(first.text)
-        if not short or not letters or (bullet and bullet["glyph"]):
-            return False
-        return paragraph.size > _LARGER * self._body
+        return short and letters and not (bullet and bullet["glyph"])
 
 
 def _blocks(

@@ -223,11 +223,12 @@ class _Text:
     def _pieces(self, start: int, count: int) -> list[Box]:
         """The tight boxes of the text objects that a line is made of."""
         left, top, right, bottom = self._edges
-        found = []
-        for index in range(pdfium.FPDFText_CountRects(self._page, start, count)):
-            if pdfium.FPDFText_GetRect(self._page, index, left, top, right, bottom):
-                found.append(self._frame.box(left.value, bottom.value, right.value, top.value))
-        return found
+        page, rect, box = self._page, pdfium.FPDFText_GetRect, self._frame.box
+        return [
+            box(left.value, bottom.value, right.value, top.value)
+            for index in range(pdfium.FPDFText_CountRects(page, start, count))
+            if rect(page, index, left, top, right, bottom)
+        ]
 
     def _letter(self, index: int) -> Box | None:
         loose = self._loose

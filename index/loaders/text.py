@@ -49,6 +49,7 @@ _WESTERN = frozenset(
 )
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 _SAMPLE = 200_000
+_LONGEST_NAME = 200  # letters: the name of a column is repeated in each of its rows
 
 _BREAK = re.compile(r"\f|\n[ \t]*\n")
 _UNDERLINE = re.compile(r"([=\-~^*_#+])\1{2,}")
@@ -163,7 +164,8 @@ def load_csv(path: Path, media: MediaStore) -> Iterator[Block]:
 
 def row_text(names: list[str], cells: list[str]) -> str:
     """A table's row in one line: ``name: value; name: value``, without its empty cells."""
-    pairs = ((n.strip(), c.strip()) for n, c in zip_longest(names, cells, fillvalue=""))
+    both = zip_longest(names, cells, fillvalue="")
+    pairs = ((name.strip()[:_LONGEST_NAME], cell.strip()) for name, cell in both)
     return "; ".join(f"{name}: {cell}" if name else cell for name, cell in pairs if cell)
 
 
@@ -184,7 +186,7 @@ def load_json(path: Path, media: MediaStore) -> Iterator[Block]:
 def _gather(value: Any, trail: tuple[str, ...], row: list[str], rows: list[list[str]]) -> None:
     if isinstance(value, dict):
         for name, inner in value.items():
-            _gather(inner, (*trail, str(name)), row, rows)
+            _gather(inner, (*trail, str(name)[:_LONGEST_NAME]), row, rows)
     elif isinstance(value, list):
         for inner in value:
             own = row

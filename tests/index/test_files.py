@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import random
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -167,3 +169,127 @@ def test_the_last_word_on_a_place_counts(history: list[tuple[str, list[str]]]) -
         places = places.add([path], []) if action == "add" else places.remove(path)
         assert places.hold(path) == (action == "add")
     assert not places.added & places.removed
+
+
+def ignore(folder: Path, *patterns: str) -> None:
+    (folder / ".limnerignore").write_text("\n".join(patterns))
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    for name in ("a.md", "b.md", "logs/a.md", "logs/keep.md", "src/a.md", "src/deep/a.md"):
+        path = tmp_path / "tree" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+    return tmp_path / "tree"
+
+
+def below(tree: Path, lib: str = "lib") -> set[str]:
+    return {path.relative_to(tree).as_posix() for path in find([tree], tree / lib).files}
+
+
+@pytest.mark.parametrize(
+    ("patterns", "left"),
+    [
+        (["logs/"], {"a.md", "b.md", "src/a.md", "src/deep/a.md"}),
+        (["/a.md"], {"b.md", "logs/a.md", "logs/keep.md", "src/a.md", "src/deep/a.md"}),
+        (["a.md"], {"b.md", "logs/keep.md"}),
+        (["*.md", "!keep.md"], {"logs/keep.md"}),
+        (["logs/", "!logs/keep.md"], {"a.md", "b.md", "src/a.md", "src/deep/a.md"}),
+        (["logs/*", "!logs/keep.md", "# src", "src/**/a.md"], {"a.md", "b.md", "logs/keep.md"}),
+        (["/*", "!/src"], {"src/a.md", "src/deep/a.md"}),
+        (["\ufeffsrc", "logs\r"], {"a.md", "b.md"}),
+        ([], {"a.md", "b.md", "logs/a.md", "logs/keep.md", "src/a.md", "src/deep/a.md"}),
+    ],
+)
+def test_what_is_ignored(tree: Path, patterns: list[str], left: set[str]) -> None:
+    ignore(tree, *patterns)
+    found = find([tree], tree / "lib")
+    assert {path.relative_to(tree).as_posix() for path in found.files} == left
+    assert not found.skipped and not found.failed
+
+
+def test_the_nearest_ignore_file_decides(tree: Path) -> None:
+    ignore(tree, "a.md")
+    ignore(tree / "src", "!a.md")
+    ignore(tree / "src" / "deep", "/a.md")
+    assert below(tree) == {"b.md", "logs/keep.md", "src/a.md"}
+
+
+def test_what_is_named_is_taken_though_it_is_ignored(tree: Path) -> None:
+    ignore(tree, "src/", "*.md")
+    found = find([tree / "src" / "a.md", tree], tree / "lib")
+    assert list(found.files) == [tree / "src" / "a.md"]
+    assert below(tree / "src") == {"a.md", "deep/a.md"}
+
+
+def test_an_ignored_folder_is_not_entered(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ignore(tree, "logs")
+    entered = []
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: entered.append(path) or scandir(path))
+    below(tree)
+    assert {Path(path).name for path in entered} == {"tree", "src", "deep"}
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"a.md\n" * 20_000, "larger than 64 kB"),
+        (b"a\n" * 1_001, "more than 1000 patterns"),
+        (b"a\0b", "binary data, not text"),
+        (b"*a*a*a*a*a*b", "too many wildcards"),
+        (b"**/a/**/a/**/b", "too many wildcards"),
+        (b"!", "not a list of patterns"),
+    ],
+)
+def test_an_ignore_file_that_is_no_good_is_reported(
+    tree: Path, content: bytes, reason: str
+) -> None:
+    (tree / ".limnerignore").write_bytes(content)
+    found = find([tree], tree / "lib")
+    assert len(found.files) == 6
+    (problem,) = found.failed
+    assert problem.path == str(tree / ".limnerignore") and reason in problem.reason
+
+
+def test_an_ignore_file_that_is_a_link_or_a_pipe(tree: Path) -> None:
+    (tree / ".limnerignore").symlink_to("/etc/passwd")
+    os.mkfifo(tree / "src" / ".limnerignore")
+    (tree / "logs" / ".limnerignore").mkdir()
+    found = find([tree], tree / "lib")
+    assert len(found.files) == 6
+    assert [problem.reason.partition(";")[0] for problem in found.failed] == [
+        *("a symbolic link", "is a directory", "not a file"),
+    ]
+
+
+def test_stats_come_with_the_files(tree: Path) -> None:
+    found = find([tree], tree / "lib")
+    assert found.stats.keys() == found.files.keys()
+    assert all(found.stats[path] == path.lstat() for path in found.files)
+    assert find([tree / "a.md"], tree / "lib").stats == {}
+
+
+@pytest.mark.slow
+def test_the_same_files_are_left_as_git_leaves(tmp_path: Path) -> None:
+    patterns = ("a", "b/", "/a", "*.md", "!keep.md", "build/", "a/b", "**/b", "a/**", "/*", "!/a")
+    patterns += ("keep/*", "x\\ y.txt", "[ab].md", "?.md", "\\#c", "a/**/b", "*", "!*/", "!b.txt")
+    for seed in range(30):
+        dice, tree = random.Random(seed), tmp_path / str(seed)
+        folders = [tree]
+        tree.mkdir()
+        for _ in range(8):
+            inner = dice.choice(folders) / dice.choice(("a", "b", "keep", "build"))
+            if not inner.exists():
+                inner.mkdir()
+                folders.append(inner)
+        for folder in folders:
+            for name in ("a.md", "b.txt", "keep.md", "x y.txt"):
+                (folder / name).write_text("x")
+        ignore(tree, *dice.choices(patterns, k=4))
+        subprocess.run(["git", "init", "-q", str(tree)], check=True)
+        asked = ("ls-files", "-z", "-o", "--exclude-per-directory=.limnerignore")
+        listed = subprocess.run(["git", "-C", str(tree), *asked], capture_output=True, check=True)
+        kept = set(listed.stdout.decode().split("\0")) - {"", ".limnerignore"}
+        assert below(tree) == kept, (tree / ".limnerignore").read_text()
