@@ -1,22 +1,26 @@
-"""Looks for what is missing, damaged or at odds. Reports; changes nothing."""
+"""Looks for what is missing, damaged or at odds, and has it rebuilt when that is asked for."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
-from ..errors import LimnerError
+from ..errors import LibraryMismatch, LimnerError
 from ..index.embeddings import Embeddings, find_embeddings
 from ..index.library import Library
+from ..index.report import Problem, Progress
 from .grading import CALIBRATIONS
 from .sessions import Sessions
 
-__all__ = ["Finding", "examine"]
+__all__ = ["Finding", "examine", "rebuild"]
+
+_REPAIR = "limner doctor --repair"
+_MOST = 20  # damages that are named one by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,44 @@ def examine(folder: Path, embedding_model: str) -> list[Finding]:
         except LimnerError as error:
             findings.append(Finding("error", type(error).__name__, str(error), error.hint))
     return findings
+
+
+def rebuild(
+    folder: Path,
+    embedding_model: str,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> list[Finding]:
+    """Rebuild what is damaged in a library from its sources; conversations are left alone.
+
+    Args:
+        folder: the library's.
+        embedding_model: as for ``Library.open``.
+        on_progress: called before each file and each batch of vectors.
+
+    Returns:
+        What was damaged, what was done, and what is lost for good.
+
+    Raises:
+        UserError: as `Library.repair`.
+    """
+    done = Library.repair(folder, embedding_model, on_progress)
+    findings = [Finding("note", "damaged", f"{p.path}: {p.reason}") for p in done.found[:_MOST]]
+    if len(done.found) > _MOST:
+        findings.append(Finding("note", "damaged", f"{len(done.found) - _MOST} more"))
+    if done.set_aside:
+        detail = f"{done.set_aside} is the book as it was; delete it when nothing is missed"
+        findings.append(Finding("note", "set aside", detail))
+    if done.embedded:
+        findings.append(Finding("ok", "vectors", f"{done.embedded} passages embedded again"))
+    read = (*done.report.added, *done.report.changed)
+    if read:
+        findings.append(Finding("ok", "read again", f"{_files(read)}: {', '.join(read[:_MOST])}"))
+    for problem in dict.fromkeys((*done.lost, *done.report.failed)):
+        findings.append(Finding("error", "lost", f"{problem.path}: {problem.reason}"))
+    if not done.lost:
+        whole = "is whole again" if done.found else "was whole"
+        findings.append(Finding("ok", "library", f"{folder} {whole}"))
+    return [*findings, *_sessions(folder)]
 
 
 def _packages() -> Iterator[Finding]:
@@ -100,33 +142,56 @@ def _model(embedding_model: str) -> Iterator[Finding]:
 
 
 def _library(folder: Path, embedding_model: str) -> Iterator[Finding]:
-    with Library.open(folder, embedding_model) as library:
-        if not library.exists:
-            yield Finding("note", "library", f"none at {folder} yet", "limner add PATH")
-            return
-        if not os.access(folder, os.W_OK):
-            yield Finding("note", "library", f"{folder} cannot be written, only searched")
-        stats = library.stats()
-        library.search("a search reads every vector and checks it")
-        broken = [image for image in sorted(library.images()) if not _readable(library, image)]
-        if broken:
-            yield Finding(
-                "error",
-                "pictures",
-                f"{len(broken)} missing or damaged in {folder}",
-                "limner rm the files they come from, then limner add them again",
-            )
-        sessions = Sessions(folder)
-        for summary in sessions.ls():
-            sessions.open(summary.name)
-        yield Finding(
-            "ok", "library", f"{stats.files} files, {stats.passages} passages in {folder}"
-        )
-
-
-def _readable(library: Library, image: str) -> bool:
+    if not (folder / "library.db").is_file():
+        yield from _no_library(folder)
+        return
+    if not os.access(folder, os.W_OK):
+        yield Finding("note", "library", f"{folder} cannot be written, only searched")
     try:
-        library.media.open(image)
-    except LimnerError:
-        return False
-    return True
+        problems = Library.diagnose(folder)
+    except LibraryMismatch as error:
+        yield Finding("error", "library", str(error), error.hint)
+        return
+    yield from (_damage(folder, problem) for problem in problems[:_MOST])
+    if len(problems) > _MOST:
+        yield Finding("error", "library", f"{len(problems) - _MOST} more damages", _REPAIR)
+    if not problems:
+        yield from _contents(folder, embedding_model)
+    yield from _sessions(folder)
+
+
+def _no_library(folder: Path) -> Iterator[Finding]:
+    if any((folder / name).exists() for name in ("library.db.damaged", "vectors", "words")):
+        yield Finding("error", "library", f"library.db is missing from {folder}", _REPAIR)
+    else:
+        yield Finding("note", "library", f"none at {folder} yet", "limner add PATH")
+
+
+def _damage(folder: Path, problem: Problem) -> Finding:
+    return Finding("error", "library", f"{folder}: {problem.path}: {problem.reason}", _REPAIR)
+
+
+def _contents(folder: Path, embedding_model: str) -> Iterator[Finding]:
+    with Library.open(folder, embedding_model) as library:
+        stats = library.stats()
+    detail = f"{stats.files} files, {stats.passages} passages in {folder}"
+    yield Finding("ok", "library", detail)
+
+
+def _sessions(folder: Path) -> Iterator[Finding]:
+    """Each conversation is read; one that is damaged does not hide the others."""
+    sessions = Sessions(folder)
+    try:
+        names = [summary.name for summary in sessions.ls()]
+    except LimnerError as error:
+        yield Finding("error", "sessions", str(error), "delete that file; nothing else reads it")
+        return
+    for name in names:
+        try:
+            sessions.open(name)
+        except LimnerError as error:
+            yield Finding("error", "session", str(error), error.hint)
+
+
+def _files(names: Sequence[str]) -> str:
+    return f"{len(names)} file{'s' * (len(names) != 1)}"

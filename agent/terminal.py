@@ -7,9 +7,11 @@ terminal there is no colour, no picture, no progress and no wrapping; ``NO_COLOR
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import shorten
+from types import MappingProxyType
 from typing import IO
 
 from rich import box
@@ -99,12 +101,27 @@ class Screen:
         """Write passages on stdout, numbered from 1, with where they stand."""
         self._print_numbered(tuple(enumerate(passages, 1)))
 
-    def print_found(self, passages: Sequence[Passage]) -> None:
-        """Write passages on stdout with their scores and how they begin."""
+    def print_found(
+        self,
+        passages: Sequence[Passage],
+        notes: Mapping[str, str] = MappingProxyType({}),
+        near: Mapping[str, Sequence[Passage]] = MappingProxyType({}),
+    ) -> None:
+        """Write passages on stdout with their scores and how they begin.
+
+        Args:
+            passages: best first.
+            notes: for the ids of some, what to say of them.
+            near: for the ids of some, what stands around them and they themselves.
+        """
         for number, passage in enumerate(passages, 1):
             score = "" if passage.score is None else f"  {passage.score:.3f}"
             _put(self.out, _heading(number, passage).append(score, "dim"))
-            _put(self.out, Styled(clean_line(passage.text[:_EXCERPT])))
+            for around in near.get(passage.id, [passage]):
+                style = "" if around.id == passage.id else "dim"
+                _put(self.out, Styled(_excerpt(around.text), style))
+            if passage.id in notes:
+                _put(self.out, Styled(clean_line(notes[passage.id]), "dim"))
             _put(self.out, Styled())
 
     def print_error(self, error: LimnerError) -> None:
@@ -184,6 +201,11 @@ def _put(console: Console, text: Styled, wrap: bool = True, end: str = "\n") -> 
         console.print(text, width=min(console.width, _MEASURE))
     else:
         console.print(text, end=end, soft_wrap=True)
+
+
+def _excerpt(text: str) -> str:
+    """How a passage begins, cut between words."""
+    return shorten(clean_line(text), _EXCERPT, placeholder=" …")
 
 
 def _heading(number: int, passage: Passage) -> Styled:

@@ -17,7 +17,7 @@ from ..tools.sentences import sentence_spans
 from .loaders.base import Block
 from .passage import Box, Modality
 
-__all__ = ["Chunk", "chunk"]
+__all__ = ["Chunk", "CountTokens", "chunk"]
 
 CountTokens = Callable[[Sequence[str]], list[int]]
 

@@ -102,9 +102,8 @@ class Database:
         with _translated(self.path):
             return int(self._connection.execute(statement, values).lastrowid or 0)
 
-    def run_each(self, statement: str, values: Iterable[Value]) -> None:
-        """Run a statement once with each value."""
-        rows: Sequence[tuple[Value]] = [(value,) for value in values]
+    def run_each(self, statement: str, rows: Iterable[Sequence[Value | None]]) -> None:
+        """Run a statement once with each row of values."""
         with _translated(self.path):
             self._connection.executemany(statement, rows)
 

@@ -1,91 +1,200 @@
-"""Compares files with what the library knows of them, and reads those that differ.
+"""Compares files with what the library knows of them, reads those that differ, embeds what is new.
 
-Knows which files are new, changed, renamed or gone; nothing of vectors, and of formats only that a
-loader may refuse a file.
+Knows which files are new, changed, renamed or gone; nothing of vectors' insides, and of formats
+only that a loader may refuse a file. What passes from reading and embedding to writing is a plain
+iterator of batches, each a few changed files with the vectors of their new chunks: whoever spreads
+reading and embedding over machines gives the same.
 """
 
 from __future__ import annotations
 
 import errno
 import hashlib
+import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..errors import SourceError
+import numpy as np
+
+from ..errors import LimnerError, SourceError
 from ..tools.ocr import Line
 from .chunking import Chunk, chunk
+from .document import Document, Stamp
 from .durable import writable
+from .embeddings import Embeddings, Vectors
 from .files import Found, Places, find, is_gone, source_name
-from .loaders import load
 from .loaders.base import Block
-from .manifest import Document, Manifest, Stamp
-from .report import Problem, Progress, Report, Tally
+from .manifest import Manifest
+from .reading import Reader
+from .report import Problem, Progress, Tally
 from .writer import Change, Writer
 
-__all__ = ["bring_in", "find_again"]
+__all__ = ["Batch", "Embed", "bring_in", "embedded", "find_again"]
 
-_BATCH = 256  # passages embedded and written together
-_FILES = 32  # files written together, so that little is lost where reading each is slow
+Embed = Callable[[Sequence[str]], Vectors]
+"""Texts become vectors: float32 ``(len(texts), d)``."""
+
+_SLICE = 256  # chunks that are embedded together
+_SECONDS = 2.0  # of work that a kill may cost
+_MOST = 8192  # chunks that are written together
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
-def find_again(book: Manifest, avoid: Path) -> Found:
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What is written together.
+
+    Attributes:
+        changes: of a few files.
+        vectors: of their new chunks, in order.
+    """
+
+    changes: Sequence[Change]
+    vectors: Vectors
+
+
+def find_again(documents: Iterable[Document], places: Places, avoid: Path) -> Found:
     """Find everything that was ever added.
 
     A file is held to be deleted only where its folder is still there.
+
+    Args:
+        documents: what the library knows.
+        places: the folders that belong to it.
+        avoid: the library's own folder.
     """
-    folders = book.places().added
-    paths = [doc.path for doc in book.documents()]
-    alone = [path for path in paths if folders.isdisjoint(path.parents)]
-    gone = {path for path in alone if is_gone(path)}
-    found = find([*sorted(folders), *(path for path in alone if path not in gone)], avoid)
-    for path in sorted(gone):
-        if path.parent.is_dir():
+    found = find(sorted(places.added), avoid)
+    missed = (doc.path for doc in documents if doc.path not in found.files)
+    for path in sorted(path for path in missed if places.added.isdisjoint(path.parents)):
+        if not is_gone(path):
+            alone = find([path], avoid)
+            found.files |= alone.files
+            found.failed += alone.failed
+        elif path.parent.is_dir():
             found.folders.append(path.parent)
         else:
             found.failed.append(Problem(str(path), "its folder is gone; what was known is kept"))
     return found
 
 
+def embedded(changes: Iterable[Change], embed: Embed) -> Iterator[Batch]:
+    """Give changes their vectors, a batch at a time.
+
+    A batch ends after two seconds of work, so that a kill costs no more than that.
+
+    Args:
+        changes: as they are read.
+        embed: the model.
+    """
+    waiting: list[Change] = []
+    texts: list[str] = []
+    vectors: list[Vectors] = []
+    count, started = 0, time.monotonic()
+    for change in changes:
+        waiting.append(change)
+        texts += change.texts
+        while len(texts) >= _SLICE:
+            vectors.append(embed(texts[:_SLICE]))
+            texts, count = texts[_SLICE:], count + _SLICE
+        if count >= _MOST or time.monotonic() - started > _SECONDS:
+            yield _batch(waiting, vectors, texts, embed)
+            waiting, texts, vectors = [], [], []
+            count, started = 0, time.monotonic()
+    if waiting:
+        yield _batch(waiting, vectors, texts, embed)
+
+
+def _batch(
+    changes: Sequence[Change], vectors: Sequence[Vectors], texts: Sequence[str], embed: Embed
+) -> Batch:
+    parts = [*vectors, embed(texts)] if texts or not vectors else vectors
+    return Batch(changes, np.concatenate(parts))
+
+
 def bring_in(
-    writer: Writer, found: Found, places: Places, on_progress: Callable[[Progress], None] | None
-) -> Report:
-    """Bring the library in step with files.
+    writer: Writer,
+    documents: Sequence[Document],
+    found: Found,
+    places: Places,
+    embeddings: Embeddings,
+    embed: Embed,
+    on_progress: Callable[[Progress], None] | None,
+) -> Tally:
+    """Bring the library in step with files, and tell what was done.
 
     Args:
         writer: of the library.
+        documents: what the library knows.
         found: the files, and the folders in which a file that is not among them may be gone.
         places: what belongs to the library.
-        on_progress: called before each file is looked at.
+        embeddings: says how long a chunk may be.
+        embed: the model.
+        on_progress: called when a file is looked at, and when it has been read.
     """
     if places != writer.book.places():
         writer.apply(places=places)
-    ingest = _Ingest(writer, found)
-    files = ingest.wanted(places)
-    for batch in _batches(ingest.changes(files, on_progress)):
-        writer.apply(batch)
+    ingest = _Ingest(writer, documents, found, embeddings, on_progress)
+    for batch in embedded(ingest.changes(places), embed):
+        ingest.tally.forgotten += writer.apply(batch.changes, batch.vectors)
     gone = ingest.gone()
     if gone:
-        writer.apply(removed=gone)
+        ingest.tally.forgotten += writer.apply(removed=gone)
         ingest.tally.removed += [doc.source for doc in gone]
-    return ingest.tally.report()
+    return ingest.tally
 
 
 class _Ingest:
     """One pass over files."""
 
-    def __init__(self, writer: Writer, found: Found) -> None:
+    def __init__(
+        self,
+        writer: Writer,
+        documents: Sequence[Document],
+        found: Found,
+        embeddings: Embeddings,
+        on_progress: Callable[[Progress], None] | None,
+    ) -> None:
         self._writer = writer
         self._found = found
+        self._embeddings = embeddings
+        self._on_progress = on_progress
         self._folders = set(found.folders)
-        self._known = {doc.path: doc for doc in writer.book.documents()}
+        self._known = {doc.path: doc for doc in documents}
         self._taken = {doc.source for doc in self._known.values()}
         self._gone = {doc.id: doc for doc in self._known.values() if self._is_gone(doc)}
         self._by_content = {doc.sha256: doc for doc in self._gone.values()}
+        self._unread: dict[Path, Document] = {}
+        self._ready: deque[Change] = deque()
+        self._seen = self._passages = 0
         self.tally = Tally(failed=[*found.failed], skipped=[*found.skipped])
 
-    def wanted(self, places: Places) -> dict[Path, Path]:
+    def gone(self) -> list[Document]:
+        """The files that were deleted and have not turned up under another name."""
+        return list(self._gone.values())
+
+    def changes(self, places: Places) -> Iterator[Change]:
+        """Read what is new or changed; a file that cannot be read is counted and left."""
+        files = self._wanted(places)
+        with Reader(self._writer.media.folder) as reader:
+            for path, blocks in reader.read(self._to_read(files)):
+                yield from self._drained()
+                document = self._unread.pop(path)
+                try:
+                    change = self._read(document, blocks)
+                except SourceError as error:
+                    self._refuse_if_full(error.__cause__)
+                    self._fail(path, _reason(error, path))
+                except OSError as error:
+                    self._fail(path, (error.strerror or str(error)).lower())
+                else:
+                    self._passages += len(change.new)
+                    yield change
+                self._tell(len(files), path)
+        yield from self._drained()
+
+    def _wanted(self, places: Places) -> dict[Path, Path]:
         """The files that belong: known ones, named ones, and those in folders that belong."""
         return {
             path: root
@@ -93,66 +202,78 @@ class _Ingest:
             if path in self._known or path == root or places.hold(path)
         }
 
-    def gone(self) -> list[Document]:
-        """The files that were deleted and have not turned up under another name."""
-        return list(self._gone.values())
-
-    def changes(
-        self, files: dict[Path, Path], on_progress: Callable[[Progress], None] | None
-    ) -> Iterator[Change]:
-        """Read what is new or changed; a file that cannot be read is counted and left."""
-        for done, (path, root) in enumerate(files.items()):
-            if on_progress:
-                on_progress(Progress(done, len(files), str(path)))
+    def _to_read(self, files: dict[Path, Path]) -> Iterator[Path]:
+        """The files whose insides must be looked at; what needs no reading is done on the way."""
+        for path, root in files.items():
+            self._tell(len(files), path)
+            self._seen += 1
             try:
-                change = self._change(path, root)
-            except SourceError as error:
-                self._refuse_if_full(error.__cause__)
-                self.tally.failed.append(Problem(str(path), _reason(error, path)))
+                document = self._looked_at(path, root)
             except OSError as error:
-                reason = (error.strerror or str(error)).lower()
-                self.tally.failed.append(Problem(str(path), reason))
+                self._fail(path, (error.strerror or str(error)).lower())
             else:
-                if change:
-                    yield change
+                if document:
+                    self._unread[path] = document
+                    yield path
+
+    def _tell(self, total: int, path: Path) -> None:
+        if self._on_progress:
+            done = self._seen - len(self._unread)
+            failed = len(self.tally.failed)
+            self._on_progress(Progress(done, total, str(path), self._passages, failed))
+
+    def _drained(self) -> Iterator[Change]:
+        while self._ready:
+            yield self._ready.popleft()
+
+    def _fail(self, path: Path, reason: str) -> None:
+        self.tally.failed.append(Problem(str(path), reason))
 
     def _is_gone(self, document: Document) -> bool:
         path = document.path
-        within = not self._folders.isdisjoint(path.parents)
-        return within and path not in self._found.files and is_gone(path)
+        if path in self._found.files:
+            return False
+        return not self._folders.isdisjoint(path.parents) and is_gone(path)
 
-    def _change(self, path: Path, root: Path) -> Change | None:
-        known, stamp = self._known.get(path), Stamp.of(path)
+    def _looked_at(self, path: Path, root: Path) -> Document | None:
+        """The entry of a file that must be read, or None where what is known will do."""
+        known, stat = self._known.get(path), self._found.stats.get(path)
+        stamp = Stamp.from_stat(stat) if stat else Stamp.of(path)
         if known and known.stamp == stamp:
             self.tally.unchanged.append(known.source)
             return None
         sha256 = _sha256(path)
         if known and known.sha256 == sha256:
             self.tally.unchanged.append(known.source)
-            return Change(replace(known, stamp=stamp))
+            self._ready.append(Change(replace(known, stamp=stamp)))
+            return None
         if known:
-            change = self._read(replace(known, stamp=stamp, sha256=sha256))
-            self.tally.changed.append(known.source)
-            return change
+            return replace(known, stamp=stamp, sha256=sha256)
         source = source_name(path, root, self._taken)
+        self._taken.add(source)
         moved = self._by_content.pop(sha256, None)
         document = Document(moved.id if moved else 0, path, source, stamp, sha256)
-        change = Change(document) if moved else self._read(document)
-        self._taken.add(source)
+        if moved is None:
+            return document
         self.tally.added.append(source)
-        if moved:
-            del self._gone[moved.id]
-            self.tally.removed.append(moved.source)
-        return change
+        self.tally.removed.append(moved.source)
+        del self._gone[moved.id]
+        self._ready.append(Change(document))
+        return None
 
-    def _read(self, document: Document) -> Change:
-        path, embeddings = document.path, self._writer.embeddings
-        blocks = load(path, self._writer.media)
-        if Stamp.of(path) != document.stamp:  # changed while it was read: look again next time
+    def _read(self, document: Document, blocks: list[Block] | LimnerError) -> Change:
+        if isinstance(blocks, LimnerError):
+            if not document.id:
+                self._taken.discard(document.source)
+            raise blocks
+        if Stamp.of(document.path) != document.stamp:  # changed meanwhile: look again next time
             document = replace(document, sha256="")
+        embeddings = self._embeddings
         chunks = chunk(blocks, embeddings.max_tokens, embeddings.count_tokens)
         old = self._writer.book.chunks(document.id) if document.id else []
-        named = [_findable(c, path) for c in chunks]
+        named = [_findable(c, document.path) for c in chunks]
+        tally = self.tally.changed if document.id else self.tally.added
+        tally.append(document.source)
         return Change.between(document, old, named, _screenshot_lines(blocks))
 
     def _refuse_if_full(self, cause: BaseException | None) -> None:
@@ -160,17 +281,6 @@ class _Ingest:
         if isinstance(cause, OSError) and cause.errno in _NO_ROOM:
             with writable(self._writer.folder):
                 raise cause
-
-
-def _batches(changes: Iterable[Change]) -> Iterator[Sequence[Change]]:
-    batch: list[Change] = []
-    for change in changes:
-        batch.append(change)
-        if len(batch) >= _FILES or sum(len(c.new) for c in batch) >= _BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
 
 
 def _findable(c: Chunk, path: Path) -> Chunk:

@@ -24,11 +24,15 @@ class Progress:
         done: files dealt with.
         total: files in all.
         path: the file at hand.
+        passages: read and new so far.
+        failed: files that could not be read so far.
     """
 
     done: int
     total: int
     path: str
+    passages: int = 0
+    failed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,11 @@ class Report:
 
 @dataclass(slots=True)
 class Tally:
-    """A report in the making; see `Report` for the fields."""
+    """A report in the making; see `Report` for the fields.
+
+    Attributes:
+        forgotten: the words of passages that are gone, so that their vectors are forgotten too.
+    """
 
     added: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
@@ -66,6 +74,7 @@ class Tally:
     removed: list[str] = field(default_factory=list)
     failed: list[Problem] = field(default_factory=list)
     skipped: list[Problem] = field(default_factory=list)
+    forgotten: list[str] = field(default_factory=list)
 
     def report(self) -> Report:
         """What was counted so far."""
@@ -86,7 +95,7 @@ class Stats:
     Attributes:
         files, passages, figures, screenshots: counts; passages count the other two as well.
         embedding_model: its name and revision.
-        search: how the vectors are searched.
+        search: how the vectors are searched; empty where there are none yet.
     """
 
     files: int
@@ -94,4 +103,4 @@ class Stats:
     figures: int
     screenshots: int
     embedding_model: str
-    search: str = "FAISS, exact inner product; BM25 beside it"
+    search: str = ""

@@ -1,27 +1,33 @@
 """The one writer of a library: holds the lock, and makes files, passages and vectors one step.
 
-The vectors are written as a new segment, and then one transaction makes both it and the texts
-count. Knows nothing of formats, and does not read documents.
+Vectors and words are written as new segments, and then one transaction makes them and the texts
+count. Knows nothing of formats and models, and does not read documents.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from ..errors import LibraryLocked
+from ..errors import LibraryUnreachable
 from ..tools.media import MediaStore
 from ..tools.ocr import Line
 from .chunking import Chunk
+from .document import Document
 from .durable import writable
-from .embeddings import Embeddings
+from .embeddings import Vectors
 from .files import Places
-from .manifest import Document, Manifest
+from .keyword import KeywordIndex
+from .lock import locked
+from .manifest import Manifest
+from .vector_stores import StoreChoice, open_store
 from .vector_stores.base import VectorStore
 
-__all__ = ["Change", "Writer", "open_store"]
+__all__ = ["Change", "Writer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +36,10 @@ class Change:
 
     Attributes:
         document: its entry.
-        new: chunks to embed, with their place in the file.
+        new: chunks that need a vector, with their place in the file.
         kept: keys whose words, and so whose vectors, stay, with their place and chunk.
         stale: keys to forget.
+        forgotten: the words of stale keys.
         lines: what was read off its screenshots, by image.
         images: that its passages showed before.
     """
@@ -41,6 +48,7 @@ class Change:
     new: Sequence[tuple[int, Chunk]] = ()
     kept: Sequence[tuple[int, int, Chunk]] = ()
     stale: Sequence[int] = ()
+    forgotten: Sequence[str] = ()
     lines: Mapping[str, Sequence[Line]] = field(default_factory=dict)
     images: frozenset[str] = frozenset()
 
@@ -64,15 +72,14 @@ class Change:
                 kept.append((keys[c.searchable].pop(0), ordinal, c))
             else:
                 new.append((ordinal, c))
-        stale = [key for rest in keys.values() for key in rest]
-        return cls(document, new, kept, stale, lines, frozenset(filter(None, images)))
+        stale = [(key, words) for words, rest in keys.items() for key in rest]
+        gone, forgotten = zip(*stale, strict=True) if stale else ((), ())
+        return cls(document, new, kept, gone, forgotten, lines, frozenset(filter(None, images)))
 
-
-def open_store(folder: Path, dimensions: int, token: str) -> VectorStore:
-    """The vectors of a library in the state that a token names."""
-    from .vector_stores.faiss import FaissStore
-
-    return FaissStore(folder / "vectors", dimensions, token)
+    @property
+    def texts(self) -> list[str]:
+        """The words that need a vector, in order."""
+        return [c.searchable for _, c in self.new]
 
 
 class Writer:
@@ -80,54 +87,76 @@ class Writer:
 
     Args:
         folder: the library's own.
-        embeddings: the model that its vectors come from.
+        model: the embedding model's name; None takes the library whatever it was made with.
 
     Raises:
         LibraryLocked: another process, or another thread, is writing.
         LibraryReadOnly: the folder cannot be written.
     """
 
-    def __init__(self, folder: Path, embeddings: Embeddings) -> None:
+    def __init__(self, folder: Path, model: str | None) -> None:
         self.folder = folder
-        self.embeddings = embeddings
         self.media = MediaStore(folder / "media")
         self._store: VectorStore | None = None
-        self._lock()
+        self._words: KeywordIndex | None = None
+        self._lock = locked(folder)
         try:
             path = folder / "library.db"
             if not path.exists():
                 with writable(folder):
-                    Manifest.create(path, embeddings.name)
-            self.book = Manifest(path, embeddings.name)
+                    Manifest.create(path, model or "", str(StoreChoice()))
+            self.book = Manifest(path, model)
         except BaseException:
-            self._lock_file.release()
+            self._lock.release()
             raise
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.reopen()
         self.book.close()
-        self._lock_file.release()
+        self._lock.release()
+
+    @property
+    def store(self) -> VectorStore:
+        """The vectors, as far as they are committed."""
+        if self._store is None:
+            choice = StoreChoice.from_text(self.book.store)
+            dimensions = self.book.dimensions or 1  # of an empty store: nothing depends on it
+            self._store = open_store(choice, self.folder, dimensions, self.book.vectors)
+        return self._store
+
+    @property
+    def words(self) -> KeywordIndex:
+        """The words, as far as they are committed."""
+        if self._words is None:
+            self._words = KeywordIndex(self.folder / "words", self.book.words)
+        return self._words
 
     def apply(
         self,
         changes: Sequence[Change] = (),
+        vectors: Vectors | None = None,
         removed: Sequence[Document] = (),
         places: Places | None = None,
-    ) -> None:
+        compact: bool = False,
+    ) -> list[str]:
         """Write changed and removed files, all or nothing.
 
         Args:
             changes: files that are new, changed or renamed.
+            vectors: of their new chunks, in order, float32 ``(n, dimensions)``.
             removed: files to forget.
             places: the folders of the library, where they change too.
+            compact: leave nothing of what was removed, now or earlier, on the disk.
+
+        Returns:
+            The words of the passages that are gone.
         """
         gone = [pair for document in removed for pair in self.book.chunks(document.id)]
         stale = [key for key, _ in gone] + [key for change in changes for key in change.stale]
         images = {c.image for _, c in gone if c.image}.union(*(c.images for c in changes))
-        texts = [c.searchable for change in changes for _, c in change.new]
-        vectors = self.embeddings.encode_document(texts) if texts else None
         try:
             with writable(self.folder), self.book.transaction():
                 if places is not None:
@@ -135,61 +164,74 @@ class Writer:
                 self.book.delete_documents(document.id for document in removed)
                 self.book.delete_chunks(stale)
                 keys = [key for change in changes for key in self._put(change)]
-                unused = images - self.book.images() if images else images
+                unused = images - self.book.images(images)
                 self.book.delete_lines(unused)
-                if keys or stale:
-                    store = self._opened()
-                    store.remove(stale)
-                    if vectors is not None:
-                        store.add(keys, vectors)
-                    self.book.set_token(store.commit())
+                if keys or stale or compact:
+                    self._index(
+                        keys, [t for c in changes for t in c.texts], vectors, stale, compact
+                    )
         except BaseException:
-            self._store = None  # memory follows the disk
+            self.reopen()  # memory follows the disk
             raise
         self._tidy(unused)
+        return [c.searchable for _, c in gone] + [t for c in changes for t in c.forgotten]
 
     def collect(self) -> int:
-        """Delete stored pictures that no passage shows, and say how many there were."""
+        """Delete stored pictures that no passage shows, and say how many there were.
+
+        What a move to another vector store left behind goes too.
+        """
         strays = set(self.media) - self.book.images()
         with self.book.transaction():
             self.book.delete_lines(strays)
         with writable(self.folder):
             for unfinished in self.media.folder.glob("*.part"):
                 unfinished.unlink(missing_ok=True)
+            used = StoreChoice.from_text(self.book.store).engine
+            left = "vectors" if used == "chroma" else "chroma"
+            shutil.rmtree(self.folder / left, ignore_errors=True)
         self._tidy(strays)
         return len(strays)
 
+    def reopen(self) -> None:
+        """Look at vectors and words anew: another hand has changed what the book says of them."""
+        if self._store is not None:
+            self._store.close()
+        self._store = self._words = None
+
     def _put(self, change: Change) -> list[int]:
         document = self.book.put_document(change.document)
-        for key, ordinal, c in change.kept:
-            self.book.update_chunk(key, document, ordinal, c)
+        self.book.update_chunks(document, change.kept)
         for image, lines in change.lines.items():
             self.book.put_lines(image, lines)
         return self.book.insert_chunks(document, change.new)
 
-    def _opened(self) -> VectorStore:
-        if self._store is None:
-            self._store = open_store(self.folder, self.embeddings.dimensions, self.book.token)
-        return self._store
+    def _index(
+        self,
+        keys: Sequence[int],
+        texts: Sequence[str],
+        vectors: Vectors | None,
+        stale: Sequence[int],
+        compact: bool,
+    ) -> None:
+        if vectors is not None and len(vectors) and not self.book.dimensions:
+            self.book.note(dimensions=str(vectors.shape[1]))
+            self.reopen()
+        for part in (self.store, self.words):
+            part.remove(stale)
+            if compact:
+                part.compact()
+        if vectors is not None and keys:
+            self.store.add(keys, vectors)
+            self.words.add(keys, texts)
+        self.book.note(vectors=self.store.commit(), words=self.words.commit())
 
     def _tidy(self, unused: Iterable[str]) -> None:
         """Delete the files that nothing refers to any more."""
         with writable(self.folder):
-            if self._store is not None:
-                self._store.sweep()
+            for part in (self._store, self._words):
+                if part is not None:
+                    with suppress(LibraryUnreachable):  # all is saved; the next sweep clears up
+                        part.sweep()
             for reference in unused:
                 self.media.remove(reference)
-
-    def _lock(self) -> None:
-        from filelock import FileLock, Timeout
-
-        with writable(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock_file = FileLock(self.folder / "write.lock", timeout=0)
-            try:
-                self._lock_file.acquire()
-            except Timeout:
-                raise LibraryLocked(
-                    f"{self.folder}: another process is writing to this library",
-                    "wait for it to end and run the same command again",
-                ) from None

@@ -202,7 +202,7 @@ def test_another_model_or_version_is_refused(tmp_path: Path) -> None:
         "Library.open(sys.argv[3], model).add(sys.argv[4])"
     )
     (tmp_path / "a.txt").write_text("The ferry leaves from pier 4.")
-    for version, model, words in ((99, "embedded", "newer version"), (1, "hash", "hash-64")):
+    for version, model, words in ((99, "embedded", "newer version"), (2, "hash", "hash-64")):
         folder = tmp_path / model
         made = [sys.executable, "-c", code, str(version), model, folder, tmp_path / "a.txt"]
         subprocess.run(made, check=True, timeout=120)

@@ -11,12 +11,15 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from limner.errors import LimnerError
+from limner.index import ingest
 from limner.index.embeddings import HashEmbeddings
 from limner.index.library import Library
+from limner.index.loaders import load
+from limner.tools.media import MediaStore
 
 
 def add(library: Library, *paths: str) -> object:
@@ -76,6 +79,26 @@ def sync(library: Library) -> object:
     return library.sync().to_dict()
 
 
+class InProcess:
+    """Reads documents here."""
+
+    def __init__(self, media_folder: Path) -> None:
+        self.media = MediaStore(media_folder)
+
+    def __enter__(self) -> InProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def read(self, paths: Iterable[Path]) -> Iterator[tuple[Path, object]]:
+        for path in paths:
+            try:
+                yield path, load(path, self.media)
+            except LimnerError as error:
+                yield path, error
+
+
 def import_everything() -> None:
     """Python's own folder may be closed to the user that this process becomes."""
     with tempfile.TemporaryDirectory() as name:
@@ -84,11 +107,13 @@ def import_everything() -> None:
         library.add(Path(name) / "a.txt")
         library.search("something")
         library.close()
+        load(Path(name) / "a.txt", library.media)
 
 
 def main(action: str, folder: str, *arguments: str) -> None:
     if "AS_NOBODY" in os.environ:
         import_everything()
+        ingest.Reader = InProcess  # nobody may not be allowed to start Python
         os.setgroups([])
         os.setgid(65534)
         os.setuid(65534)

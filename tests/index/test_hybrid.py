@@ -2,37 +2,43 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from limner.index.embeddings import HashEmbeddings
 from limner.index.hybrid import KEYWORD_WEIGHT, HybridIndex
 from limner.index.keyword import KeywordIndex
-from limner.index.passage import Passage
 from limner.index.vector_stores.faiss import FaissStore
 
 TEXTS = {1: "the ferry leaves from pier four", 2: "the lighthouse keeper", 3: "a tea menu"}
+MODEL = HashEmbeddings()
 
 
-def index_of(tmp_path: Path, passages: dict[int, Passage]) -> HybridIndex:
-    model = HashEmbeddings()
-    store = FaissStore(tmp_path, model.dimensions)
-    store.add(list(passages), model.encode_document([p.searchable for p in passages.values()]))
-    return HybridIndex(passages, store)
+def index_of(tmp_path: Path, texts: dict[int, str]) -> HybridIndex:
+    store = FaissStore(tmp_path / "vectors", MODEL.dimensions)
+    store.add(list(texts), MODEL.encode_document(list(texts.values())))
+    words = KeywordIndex(tmp_path / "words")
+    words.add(list(texts), list(texts.values()))
+    store.commit(), words.commit()
+    return HybridIndex(store, words)
 
 
 def test_the_score_is_the_cosine_and_a_share_of_the_keyword_score(tmp_path: Path) -> None:
-    passages = {key: Passage(str(key), text, "a.md") for key, text in TEXTS.items()}
-    vector = HashEmbeddings().encode_query(["ferry pier"])
-    best, *_ = index_of(tmp_path, passages).search(["ferry pier"], vector, 3)
-    cosine = float(vector[0] @ HashEmbeddings().encode_document([TEXTS[1]])[0])
-    said = dict(KeywordIndex(TEXTS).search("ferry pier", 5))[1]
-    assert best.id == "1" and said > 0
-    assert best.score is not None and best.score > cosine + 0.05  # the words count
-    assert best.score is not None and abs(best.score - cosine - KEYWORD_WEIGHT * said) < 1e-3
+    index, vectors = index_of(tmp_path, TEXTS), MODEL.encode_query(["ferry pier"])
+    best, *_ = index.search(["ferry pier"], vectors, 3)
+    cosine = float(vectors[0] @ MODEL.encode_document([TEXTS[1]])[0])
+    said = dict(index.keywords.search("ferry pier", 5))[1]
+    assert best.key == 1 and said > 0 and best.score > cosine + 0.05  # the words count
+    assert abs(best.score - cosine - KEYWORD_WEIGHT * said) < 1e-5
 
 
-def test_what_is_read_off_a_picture_finds_its_figure(tmp_path: Path) -> None:
-    shot = Passage("1", "quay tariff 48", "fees.png", image="m", modality="screenshot")
-    figure = Passage("2", "Our prices", "a.md", image="m", modality="figure")
-    index = index_of(tmp_path, {1: shot, 2: figure, 3: Passage("3", "a tea menu", "b.md")})
-    found = index.search(["quay tariff"], HashEmbeddings().encode_query(["quay tariff"]), 3)
-    assert {p.id for p in found[:2]} == {"1", "2"} and found[0].score == found[1].score
-    assert index.knows("tariff") and not index.knows("dragon")
+def test_of_several_wordings_the_best_counts_and_is_named(tmp_path: Path) -> None:
+    index, queries = index_of(tmp_path, TEXTS), ["tea", "ferry pier"]
+    found = index.search(queries, MODEL.encode_query(queries), 3)
+    assert {m.key: m.query for m in found if m.keyword} == {1: "ferry pier", 3: "tea"}
+    assert [m.score for m in found] == sorted((m.score for m in found), reverse=True)
+
+
+def test_only_some_keys(tmp_path: Path) -> None:
+    index, vectors = index_of(tmp_path, TEXTS), MODEL.encode_query(["ferry pier"])
+    found = index.search(["ferry pier"], vectors, 3, np.array([2, 3]))
+    assert {m.key for m in found} == {2, 3}

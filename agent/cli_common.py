@@ -1,0 +1,175 @@
+"""What the commands share: options, opening a library, printing. Decides nothing."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import UserError
+
+if TYPE_CHECKING:
+    from ..index.library import Library, Progress, Report
+    from .terminal import Screen
+
+__all__ = [
+    "HERE",
+    "JsonOption",
+    "LibraryOption",
+    "ModelOption",
+    "Paths",
+    "ProfileOption",
+    "RerankerOption",
+    "existing_library",
+    "opened_library",
+    "print_json",
+    "print_report",
+    "progress_bar",
+    "screen",
+]
+
+HERE = Path(".limner")
+
+LibraryOption = Annotated[
+    Path, typer.Option("--library", envvar="LIMNER_LIBRARY", help="The library's folder.")
+]
+ProfileOption = Annotated[
+    str,
+    typer.Option("--profile", envvar="LIMNER_PROFILE", help="Which models: embedded."),
+]
+ModelOption = Annotated[
+    str,
+    typer.Option(
+        "--embedding-model",
+        envvar="LIMNER_EMBEDDING_MODEL",
+        help="embedded, a folder, Qwen/Qwen3-Embedding-0.6B, or http://HOST:PORT/v1 of a server.",
+    ),
+]
+RerankerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--reranker",
+        envvar="LIMNER_RERANKER",
+        help="Folder of a Qwen3-Reranker that reads what was found once more.",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON value on stdout.")]
+Paths = Annotated[list[Path], typer.Argument(help="Files and folders.", show_default=False)]
+
+
+def screen() -> Screen:
+    """The terminal."""
+    from .terminal import Screen
+
+    return Screen()
+
+
+@contextmanager
+def opened_library(
+    folder: Path, embedding_model: str, reranker: str | None = None
+) -> Iterator[Library]:
+    """A library, there or not yet."""
+    from ..index.library import Library
+
+    with Library.open(folder, embedding_model, reranker) as library:
+        yield library
+
+
+@contextmanager
+def existing_library(
+    folder: Path, embedding_model: str, reranker: str | None = None
+) -> Iterator[Library]:
+    """A library that is there.
+
+    Raises:
+        UserError: there is none.
+    """
+    with opened_library(folder, embedding_model, reranker) as library:
+        if not library.exists:
+            raise UserError(f"{folder}: no library here yet", "limner add PATH")
+        yield library
+
+
+def print_json(value: Any) -> None:
+    """Write one JSON value on stdout."""
+    from .render import to_json
+
+    sys.stdout.write(to_json(value))
+
+
+def print_report(report: Report, json: bool) -> None:
+    """Print what was done; files that failed make the exit code 1."""
+    if json:
+        print_json(report.to_dict())
+    else:
+        for problem in report.failed:
+            screen().print_problem(problem.path, problem.reason)
+        counts = {
+            "added": report.added,
+            "changed": report.changed,
+            "unchanged": report.unchanged,
+            "removed": report.removed,
+            "failed": report.failed,
+            "skipped": report.skipped,
+        }
+        line = ", ".join(f"{len(v)} {k}" for k, v in counts.items() if v)
+        screen().say(line or "nothing to do")
+    if report.failed:
+        raise typer.Exit(1)
+
+
+@contextmanager
+def progress_bar(what: str) -> Iterator[Callable[[Any], None] | None]:
+    """A bar on stderr, with rate, remaining time and failures; nothing without a terminal.
+
+    Args:
+        what: is counted: ``files`` or ``passages``.
+    """
+    err = screen().err
+    if not err.is_terminal:
+        yield None
+        return
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+    from rich.progress import Progress as Bar
+
+    columns = (
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn(f"{what}, {{task.fields[rate]}}", markup=False),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(compact=True),
+        TextColumn("{task.description}", markup=False),
+    )
+    with Bar(*columns, console=err, transient=True) as bar:
+        task = bar.add_task("loading the embedding model", total=None, rate="")
+
+        def tell(progress: Any) -> None:
+            done, total = progress.done, progress.total
+            rate, words = _rate(bar.tasks[0].elapsed or 0.0, progress, what), _at_hand(progress)
+            bar.update(task, completed=done, total=total, rate=rate, description=words)
+
+        yield tell
+
+
+def _rate(elapsed: float, progress: Progress, what: str) -> str:
+    passages = getattr(progress, "passages", 0)
+    counted, name = (passages, "passages") if passages else (progress.done, what)
+    return f"{counted / elapsed:.0f} {name}/s" if elapsed > 0.5 and counted else ""
+
+
+def _at_hand(progress: Progress) -> str:
+    from .terminal import clean_line
+
+    failed = getattr(progress, "failed", 0)
+    words = clean_line(Path(getattr(progress, "path", "")).name)
+    return f"{words}  ({failed} failed)" if failed else words
