@@ -114,7 +114,16 @@ class Database:
             LibraryDamaged: they differ.
         """
         if found != checksum(*values):
-            raise LibraryDamaged(f"{self.path}: {what} was damaged", "limner doctor")
+            raise LibraryDamaged(f"{self.path}: {what} was damaged", "limner doctor --repair")
+
+    def require(self, there: bool, what: str) -> None:
+        """Refuse a row that misses another.
+
+        Raises:
+            LibraryDamaged: it is not there.
+        """
+        if not there:
+            raise LibraryDamaged(f"{self.path}: {what} is missing", "limner doctor --repair")
 
     def _give_up(self) -> None:
         if self._connection.in_transaction:  # some errors end it by themselves
@@ -148,5 +157,5 @@ def _ours(error: Exception, path: Path) -> LibraryError:
         return LibraryError(f"{path}: cannot be opened ({error})", "use another --library")
     return LibraryDamaged(
         f"{path}: not a library that can be read ({error})",
-        "delete the folder and add your files again",
+        "limner doctor --repair",
     )

@@ -17,6 +17,7 @@ import numpy as np
 from ..errors import LibraryDamaged, LibraryMismatch
 from .keyword import KeywordIndex
 from .manifest import FORMAT
+from .newest import check_newest
 from .report import Problem
 from .salvage import Salvage, opened
 from .segments import Keys, Segments
@@ -51,6 +52,7 @@ class Diagnosis:
     known: set[int] = field(default_factory=set)
     pictures: set[str] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
+    older: bool = False
 
     def add(self, part: str, reasons: Iterable[str]) -> None:
         """Note problems of a part, each reason once."""
@@ -77,6 +79,11 @@ def diagnose(folder: Path) -> Diagnosis:
         book = Salvage.read(path)
         _check_format(folder, book.meta.get("format"))
         found = Diagnosis(book, _choice(book.meta.get("store")), problems=list(book.problems))
+        try:
+            check_newest(folder)
+        except LibraryDamaged as error:
+            found.problems.append(Problem(path.name, str(error)))
+            found.older = True
         _look_at_vectors(folder, found)
         _look_at_words(folder, found)
         _look_at_pictures(folder, found)

@@ -26,7 +26,6 @@ from .durable import writable
 from .embeddings import Embeddings, Vectors
 from .files import Found, Places, find, is_gone, source_name
 from .loaders.base import Block
-from .manifest import Manifest
 from .reading import Reader
 from .report import Problem, Progress, Tally
 from .writer import Change, Writer

@@ -29,6 +29,7 @@ from .ingest import Batch, bring_in, find_again
 from .keyword import KeywordIndex
 from .manifest import Manifest
 from .migration import Migration, move
+from .newest import check_newest
 from .passage import Passage
 from .repair import Repair, repair
 from .report import Problem, Progress, Report, Stats, Tally
@@ -106,6 +107,8 @@ class Library:
                     upgrade(place)
                 with library._reading():
                     pass
+            elif any((place / name).exists() for name in ("vectors", "words", "library.newest")):
+                raise LibraryDamaged(f"{place}: library.db is missing", "limner doctor --repair")
         except (OSError, RuntimeError, ValueError) as error:
             reason = str(getattr(error, "strerror", None) or error).lower()
             raise LibraryError(
@@ -505,6 +508,7 @@ class Library:
         """The book, in one state for as long as it is read."""
         with self._mutex:
             if self._book is None:
+                check_newest(self.folder)
                 self._book = Manifest(self.folder / "library.db", self.embeddings.name)
             with self._book.snapshot():
                 yield self._book

@@ -203,7 +203,11 @@ class Manifest:
 
     def counts(self) -> dict[int, int]:
         """How many passages each file has, by the file's id."""
-        return dict(self._database.all("SELECT document, count(*) FROM passages GROUP BY document"))
+        return dict(
+            self._database.all(
+                "SELECT document, count(*) FROM passages NOT INDEXED GROUP BY document"
+            )
+        )
 
     def kinds(self) -> dict[str, int]:
         """How many passages there are of each modality."""
@@ -245,6 +249,8 @@ class Manifest:
             rows |= {row[1]: row for row in self._database.all(query, *some)}
         sources = self._sources({row[2] for row in rows.values()})
         found = {key: rows[key] for key in wanted if key in rows}
+        for key, row in found.items():
+            self._database.require(row[2] in sources, f"the file of passage {key}")
         return {key: self._passage(sources[row[2]], row) for key, row in found.items()}
 
     def around(self, key: int, reach: int) -> list[Passage]:

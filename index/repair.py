@@ -26,6 +26,7 @@ from .ingest import Embed, bring_in, find_again
 from .keyword import KeywordIndex
 from .lock import locked
 from .manifest import Manifest
+from .newest import note_newest
 from .report import Problem, Progress, Report, Tally
 from .rewriting import take_its_place, unread, write_anew
 from .salvage import Salvage
@@ -90,8 +91,14 @@ def repair(
         mending = _Mending(folder, found, embeddings.name, embed, on_progress)
         with writable(folder):
             mending.run()
+        note_newest(folder)
     finally:
         lock.release()
+    if found.older:
+        reason = (
+            "what was added or removed last, but for files in added folders; limner add it again"
+        )
+        mending.lost.append(Problem("library.db", reason))
     tally = _read_again(folder, embeddings, embed, on_progress)
     lost = [*mending.lost, *_still_unread(folder, embeddings.name), *diagnose(folder).problems]
     return Repair(

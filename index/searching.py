@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any
 
-from ..errors import QuestionError
+from ..errors import LibraryDamaged, QuestionError
 from ..tools.sentences import split_sentences, stems
 from .chunking import CountTokens
 from .embeddings import Embeddings
@@ -154,8 +154,8 @@ def _credited(
         shown = book.passages(figures.values())
         for match in part:
             passage = passages.get(match.key)
-            if passage is None:  # a store that many share may know what is no longer there
-                continue
+            if passage is None:
+                raise LibraryDamaged(f"passage {match.key} is missing", "limner doctor --repair")
             figure = figures.get(passage.image or "")
             if match.key not in seen:
                 seen.add(match.key)

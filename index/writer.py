@@ -24,6 +24,7 @@ from .files import Places
 from .keyword import KeywordIndex
 from .lock import locked
 from .manifest import Manifest
+from .newest import check_newest, note_newest
 from .vector_stores import StoreChoice, open_store
 from .vector_stores.base import VectorStore
 
@@ -105,6 +106,7 @@ class Writer:
             if not path.exists():
                 with writable(folder):
                     Manifest.create(path, model or "", str(StoreChoice()))
+            check_newest(folder)
             self.book = Manifest(path, model)
         except BaseException:
             self._lock.release()
@@ -116,6 +118,7 @@ class Writer:
     def __exit__(self, *_: object) -> None:
         self.reopen()
         self.book.close()
+        note_newest(self.folder)
         self._lock.release()
 
     @property
@@ -173,6 +176,7 @@ class Writer:
         except BaseException:
             self.reopen()  # memory follows the disk
             raise
+        note_newest(self.folder)
         self._tidy(unused)
         return [c.searchable for _, c in gone] + [t for c in changes for t in c.forgotten]
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from limner.errors import (
-    DeveloperError,
     LibraryDamaged,
     LibraryError,
     LibraryMismatch,
     LibraryReadOnly,
+    ModelOutputError,
 )
 from limner.index.embeddings import HashEmbeddings
 from limner.index.library import Library
@@ -53,7 +53,7 @@ def test_another_embedding_model(shelf: Library, docs: Path) -> None:
 def test_a_newer_format(
     shelf: Library, docs: Path, model: HashEmbeddings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("limner.index.manifest.FORMAT", 2)
+    monkeypatch.setattr("limner.index.manifest.FORMAT", 3)
     shelf.add(docs)
     monkeypatch.undo()
     with pytest.raises(LibraryMismatch, match="newer version") as caught:
@@ -137,13 +137,20 @@ def test_missing_vectors_are_noticed(shelf: Library, docs: Path) -> None:
     assert damaged(shelf)
 
 
+def test_a_missing_book_is_noticed(shelf: Library, docs: Path) -> None:
+    shelf.add(docs)
+    shelf.close()
+    (shelf.folder / "library.db").unlink()
+    assert damaged(shelf)  # and is no empty library
+
+
 def test_an_older_copy_of_the_book_is_noticed(shelf: Library, docs: Path) -> None:
     shelf.add(docs / "tides.md")
     old = (shelf.folder / "library.db").read_bytes()
     shelf.add(docs)
     shelf.close()
     (shelf.folder / "library.db").write_bytes(old)
-    assert damaged(shelf)  # its vectors are gone
+    assert damaged(shelf)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +166,7 @@ def test_a_model_that_misbehaves(
 ) -> None:
     shelf.add(docs / "tides.md")
     model.encode_document = lambda texts: answer(len(texts))  # type: ignore[method-assign]
-    with pytest.raises(DeveloperError):
+    with pytest.raises(ModelOutputError):
         shelf.add(docs)
     assert shelf.sources() == {"tides.md": 1} and consistent(shelf)
     del model.encode_document

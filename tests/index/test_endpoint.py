@@ -206,7 +206,12 @@ def test_the_instruction_of_a_question(serve: Serve) -> None:
     model(f"{address}#bge-m3", query_prompt="query: ").encode_query(["why"])
     sent = [call["body"]["input"][0] for call in stats(address)["calls"]]
     asked = [text for text in sent if text != "length"]
-    assert asked == [prompt("embedding_query", task=prompt("embedding_task"), query="why"), "because", "why", "query: why"]
+    assert asked == [
+        prompt("embedding_query", task=prompt("embedding_task"), query="why"),
+        "because",
+        "why",
+        "query: why",
+    ]
 
 
 def test_a_text_that_is_too_long_is_halved(serve: Serve) -> None:
