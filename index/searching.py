@@ -70,7 +70,7 @@ class Explanation:
 
 
 def windows(queries: Sequence[str], embeddings: Embeddings) -> list[str]:
-    """Wordings that the model reads whole: one that is longer is cut in halves, between sentences if it can be.
+    """Wordings that the model reads whole: a longer one is cut in halves, best between sentences.
 
     Raises:
         QuestionError: there would be more than 16.

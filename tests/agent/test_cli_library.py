@@ -35,7 +35,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, tray in (("a", 2), ("b", 7)):
         (place / "docs" / name).mkdir(parents=True)
         (place / "docs" / name / "printer.md").write_text(
-            f"# Paper jam\n\nWhen the paper jams, open tray {tray} and pull the sheet out slowly.\n\n"
+            f"# Paper jam\n\nWhen the paper jams, open tray {tray} and pull the sheet out.\n\n"
             "# Toner\n\nShake the cartridge before you put it in, then close the cover firmly.\n"
         )
     (place / "docs" / "drafts").mkdir()

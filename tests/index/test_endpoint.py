@@ -230,7 +230,7 @@ def test_the_key_is_sent_and_never_shown(
 ) -> None:
     address = serve("key")
     monkeypatch.setenv("OPENAI_API_KEY", "sesame")  # is not for whoever the user names
-    with pytest.raises(ModelError, match="401|403"):
+    with pytest.raises(ModelError, match=r"401|403"):
         model(address).encode_document(["one"])
     monkeypatch.setenv("LIMNER_EMBEDDING_KEY", "wrong-secret")
     with pytest.raises(ModelError) as caught:
