@@ -100,7 +100,7 @@ def whole_library(
         first = 0
         for number, name in enumerate(names):
             part = chunks[number * per_file : (number + 1) * per_file]
-            document = Document(0, Path("/", name), name, Stamp(0, 0, 0), "")
+            document = Document(0, f"/{name}", name, Stamp(0, 0, 0), "")
             changes.append(Change(document, list(enumerate(part))))
             end = min((number + 1) * per_file, len(texts))
             if end - first >= 8_192 or end == len(texts):

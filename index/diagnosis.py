@@ -83,7 +83,7 @@ def diagnose(folder: Path) -> Diagnosis:
             check_newest(folder)
         except LibraryDamaged as error:
             found.problems.append(Problem(path.name, str(error)))
-            found.older = True
+            found.older = not book.problems
         _look_at_vectors(folder, found)
         _look_at_words(folder, found)
         _look_at_pictures(folder, found)

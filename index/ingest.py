@@ -65,7 +65,8 @@ def find_again(documents: Iterable[Document], places: Places, avoid: Path) -> Fo
         avoid: the library's own folder.
     """
     found = find(sorted(places.added), avoid)
-    missed = (doc.path for doc in documents if doc.path not in found.files)
+    there = set(map(str, found.files))
+    missed = (doc.path for doc in documents if doc.file not in there)
     for path in sorted(path for path in missed if places.added.isdisjoint(path.parents)):
         if not is_gone(path):
             alone = find([path], avoid)
@@ -114,6 +115,7 @@ def _batch(
 
 def bring_in(
     writer: Writer,
+    reader: Reader,
     documents: Sequence[Document],
     found: Found,
     places: Places,
@@ -125,6 +127,7 @@ def bring_in(
 
     Args:
         writer: of the library.
+        reader: of documents, with the library's media folder.
         documents: what the library knows.
         found: the files, and the folders in which a file that is not among them may be gone.
         places: what belongs to the library.
@@ -135,7 +138,7 @@ def bring_in(
     if places != writer.book.places():
         writer.apply(places=places)
     ingest = _Ingest(writer, documents, found, embeddings, on_progress)
-    for batch in embedded(ingest.changes(places), embed):
+    for batch in embedded(ingest.changes(places, reader), embed):
         ingest.tally.forgotten += writer.apply(batch.changes, batch.vectors)
     gone = ingest.gone()
     if gone:
@@ -160,7 +163,8 @@ class _Ingest:
         self._embeddings = embeddings
         self._on_progress = on_progress
         self._folders = set(found.folders)
-        self._known = {doc.path: doc for doc in documents}
+        self._known = {doc.file: doc for doc in documents}
+        self._there = set(map(str, found.files))
         self._taken = {doc.source for doc in self._known.values()}
         self._gone = {doc.id: doc for doc in self._known.values() if self._is_gone(doc)}
         self._by_content = {doc.sha256: doc for doc in self._gone.values()}
@@ -173,24 +177,23 @@ class _Ingest:
         """The files that were deleted and have not turned up under another name."""
         return list(self._gone.values())
 
-    def changes(self, places: Places) -> Iterator[Change]:
+    def changes(self, places: Places, reader: Reader) -> Iterator[Change]:
         """Read what is new or changed; a file that cannot be read is counted and left."""
         files = self._wanted(places)
-        with Reader(self._writer.media.folder) as reader:
-            for path, blocks in reader.read(self._to_read(files)):
-                yield from self._drained()
-                document = self._unread.pop(path)
-                try:
-                    change = self._read(document, blocks)
-                except SourceError as error:
-                    self._refuse_if_full(error.__cause__)
-                    self._fail(path, _reason(error, path))
-                except OSError as error:
-                    self._fail(path, (error.strerror or str(error)).lower())
-                else:
-                    self._passages += len(change.new)
-                    yield change
-                self._tell(len(files), path)
+        for path, blocks in reader.read(self._to_read(files)):
+            yield from self._drained()
+            document = self._unread.pop(path)
+            try:
+                change = self._read(document, blocks)
+            except SourceError as error:
+                self._refuse_if_full(error.__cause__)
+                self._fail(path, _reason(error, path))
+            except OSError as error:
+                self._fail(path, (error.strerror or str(error)).lower())
+            else:
+                self._passages += len(change.new)
+                yield change
+            self._tell(len(files), path)
         yield from self._drained()
 
     def _wanted(self, places: Places) -> dict[Path, Path]:
@@ -198,7 +201,7 @@ class _Ingest:
         return {
             path: root
             for path, root in self._found.files.items()
-            if path in self._known or path == root or places.hold(path)
+            if str(path) in self._known or path == root or places.hold(path)
         }
 
     def _to_read(self, files: dict[Path, Path]) -> Iterator[Path]:
@@ -229,14 +232,14 @@ class _Ingest:
         self.tally.failed.append(Problem(str(path), reason))
 
     def _is_gone(self, document: Document) -> bool:
-        path = document.path
-        if path in self._found.files:
+        if document.file in self._there:
             return False
+        path = document.path
         return not self._folders.isdisjoint(path.parents) and is_gone(path)
 
     def _looked_at(self, path: Path, root: Path) -> Document | None:
         """The entry of a file that must be read, or None where what is known will do."""
-        known, stat = self._known.get(path), self._found.stats.get(path)
+        known, stat = self._known.get(str(path)), self._found.stats.get(path)
         stamp = Stamp.from_stat(stat) if stat else Stamp.of(path)
         if known and known.stamp == stamp:
             self.tally.unchanged.append(known.source)
@@ -251,7 +254,7 @@ class _Ingest:
         source = source_name(path, root, self._taken)
         self._taken.add(source)
         moved = self._by_content.pop(sha256, None)
-        document = Document(moved.id if moved else 0, path, source, stamp, sha256)
+        document = Document(moved.id if moved else 0, str(path), source, stamp, sha256)
         if moved is None:
             return document
         self.tally.added.append(source)

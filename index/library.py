@@ -31,6 +31,7 @@ from .manifest import Manifest
 from .migration import Migration, move
 from .newest import check_newest
 from .passage import Passage
+from .reading import Reader
 from .repair import Repair, repair
 from .report import Problem, Progress, Report, Stats, Tally
 from .reranking import Reranker, find_reranker
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from .retriever import LibraryRetriever
 
 __all__ = ["Batch", "Explanation", "Filter", "Library", "Progress", "Report", "Stats"]
+
+_MANY = 1_000  # files, among which one that must be read is likely
 
 
 class Library:
@@ -168,10 +171,12 @@ class Library:
             LibraryUnreachable: the server that holds its vectors does not answer.
         """
         found = find(_listed(paths), self.folder.resolve())
-        with self._writer() as writer:
+        with self._writer() as writer, Reader(self.media.folder) as reader:
             named = [path for path, root in found.files.items() if path == root]
             places = writer.book.places().add(found.folders, named)
-            return self._bring_in(writer, writer.book.documents(), found, places, on_progress)
+            return self._bring_in(
+                writer, reader, writer.book.documents(), found, places, on_progress
+            )
 
     def sync(self, on_progress: Callable[[Progress], None] | None = None) -> Report:
         """Bring the library in step with every file and folder that was ever added.
@@ -184,10 +189,12 @@ class Library:
         """
         if not self.exists:
             return Report()
-        with self._writer() as writer:
+        with self._writer() as writer, Reader(self.media.folder) as reader:
             documents, places = writer.book.documents(), writer.book.places()
+            if len(documents) > _MANY:
+                reader.prepare()
             found = find_again(documents, places, self.folder.resolve())
-            return self._bring_in(writer, documents, found, places, on_progress)
+            return self._bring_in(writer, reader, documents, found, places, on_progress)
 
     def write(self, batches: Iterable[Batch]) -> int:
         """Write passages that were read and embedded elsewhere, batch by batch.
@@ -486,13 +493,16 @@ class Library:
     def _bring_in(
         self,
         writer: Writer,
+        reader: Reader,
         documents: Sequence[Document],
         found: Found,
         places: Places,
         on_progress: Callable[[Progress], None] | None,
     ) -> Report:
         models = self.embeddings, self._embed
-        return self._forgetting(bring_in(writer, documents, found, places, *models, on_progress))
+        return self._forgetting(
+            bring_in(writer, reader, documents, found, places, *models, on_progress)
+        )
 
     def _forgetting(self, tally: Tally) -> Report:
         if self._cache is not None and tally.forgotten:

@@ -178,7 +178,7 @@ class Manifest:
 
     def put_document(self, document: Document) -> int:
         """Insert or update a file and return its id."""
-        path, source, stamp = os.fsencode(document.path), document.source, document.stamp
+        path, source, stamp = os.fsencode(document.file), document.source, document.stamp
         number = document.id or self._next("documents")
         rest = (path, stamp.size, stamp.mtime, stamp.ctime, document.sha256)
         self._database.run(
@@ -383,7 +383,7 @@ class Manifest:
         self._database.verify(f"the entry of {source}", found, source, number, path, *rest)
         size, mtime, ctime, sha256 = rest
         stamp = Stamp(int(size), int(mtime), int(ctime))
-        return Document(number, Path(os.fsdecode(path)), source, stamp, str(sha256))
+        return Document(number, os.fsdecode(path), source, stamp, str(sha256))
 
     def _passage(self, source: str, row: Sequence[Any]) -> Passage:
         c = self._chunk(*row)

@@ -71,6 +71,10 @@ class Reader:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def prepare(self) -> None:
+        """Start a process now, while the caller still looks which files are to be read."""
+        self._pool.submit(self._prepared)
+
     def close(self) -> None:
         """End every process, at work or not."""
         with self._lock:
@@ -144,6 +148,11 @@ class Reader:
                     self._idle.append(worker)
             else:
                 self._drop(worker)
+
+    def _prepared(self) -> None:
+        worker = self._take()
+        with self._lock:
+            self._idle.append(worker)
 
     def _take(self) -> _Worker:
         with self._lock:

@@ -27,6 +27,7 @@ from .keyword import KeywordIndex
 from .lock import locked
 from .manifest import Manifest
 from .newest import note_newest
+from .reading import Reader
 from .report import Problem, Progress, Report, Tally
 from .rewriting import take_its_place, unread, write_anew
 from .salvage import Salvage
@@ -275,7 +276,10 @@ def _read_again(
         documents, places = writer.book.documents(), writer.book.places()
         found = find_again(documents, places, folder.resolve())
         found.folders = []  # a file that is gone is not forgotten here
-        tally = bring_in(writer, documents, found, places, embeddings, embed, on_progress)
+        with Reader(writer.media.folder) as reader:
+            tally = bring_in(
+                writer, reader, documents, found, places, embeddings, embed, on_progress
+            )
         again = _found_after_all(writer, folder, tally.added)
         tally.removed += [document.source for document in again]
         tally.forgotten += writer.apply(removed=again, compact=True)

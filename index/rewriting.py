@@ -139,7 +139,7 @@ def _doubtful(folder: Path, book: Salvage, lost: list[Problem]) -> Iterator[Docu
             continue
         known.add(path)
         taken.add(source)
-        yield unread(Document(document.id, path, source, document.stamp, ""))
+        yield unread(Document(document.id, str(path), source, document.stamp, ""))
 
 
 def _identified(document: Document, files: Mapping[Path, Path]) -> Path | None:

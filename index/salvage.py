@@ -302,10 +302,8 @@ def _document(row: tuple[Any, ...]) -> Document:
     _, source, number, path, size, mtime, ctime, sha256 = row
     raw = path if isinstance(path, bytes) else str(path).encode("utf-8", "surrogateescape")
     numbers = (value if isinstance(value, int) else 0 for value in (size, mtime, ctime))
-    return Document(
-        number, Path(os.fsdecode(raw.replace(b"\0", b""))), str(source), Stamp(*numbers),
-        str(sha256),
-    )  # fmt: skip
+    file = os.fsdecode(raw.replace(b"\0", b""))
+    return Document(number, file, str(source), Stamp(*numbers), str(sha256))
 
 
 def _folders_in(value: object) -> list[str]:
