@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import LibraryLocked
-from .durable import writable
+from .durable import sync_folder, writable
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -26,7 +26,10 @@ def locked(folder: Path) -> BaseFileLock:
     from filelock import FileLock, Timeout
 
     with writable(folder):
+        missing = [path for path in (folder, *folder.parents) if not path.exists()]
         folder.mkdir(parents=True, exist_ok=True)
+        for path in missing:  # else a power cut may take the folder with all that is in it
+            sync_folder(path.parent)
         lock = FileLock(folder / "write.lock", timeout=0)
         try:
             lock.acquire()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import select
 import signal
 import subprocess
@@ -294,7 +295,8 @@ class _Worker:
         """Why the process ended by itself."""
         peak = self._waited()
         code = self._process.returncode
-        if code == Memory.EXIT or peak > 0.9 * self._share:
+        # A process inherits the peak of the one that started it, so only what is above counts.
+        if code == Memory.EXIT or peak > max(0.9 * self._share, _own_peak()):
             return f"needed more than {self._share // 10**6} MB of memory"
         if code == -signal.SIGALRM:
             return f"took more than {LONGEST_STEP:.0f} s"
@@ -313,7 +315,7 @@ class _Worker:
         except ChildProcessError:  # waited for already
             return 0
         self._process.returncode = os.waitstatus_to_exitcode(status)
-        return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        return _bytes(usage)
 
     def kill(self) -> None:
         """End the process; whoever waits for it hears of it."""
@@ -327,6 +329,15 @@ class _Worker:
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             if stream is not None:
                 stream.close()
+
+
+def _own_peak() -> int:
+    return _bytes(resource.getrusage(resource.RUSAGE_SELF))
+
+
+def _bytes(usage: resource.struct_rusage) -> int:
+    """The most memory that was resident; the systems count it in different units."""
+    return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _unstarted(reason: str) -> LimnerError:

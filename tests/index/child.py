@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from limner.errors import LimnerError
-from limner.index import ingest
+from limner.index import library as shelves
 from limner.index.embeddings import HashEmbeddings
 from limner.index.library import Library
 from limner.index.loaders import load
@@ -91,6 +91,9 @@ class InProcess:
     def __exit__(self, *_: object) -> None:
         pass
 
+    def prepare(self) -> None:
+        pass
+
     def read(self, paths: Iterable[Path]) -> Iterator[tuple[Path, object]]:
         for path in paths:
             try:
@@ -113,7 +116,7 @@ def import_everything() -> None:
 def main(action: str, folder: str, *arguments: str) -> None:
     if "AS_NOBODY" in os.environ:
         import_everything()
-        ingest.Reader = InProcess  # nobody may not be allowed to start Python
+        shelves.Reader = InProcess  # nobody may not be allowed to start Python
         os.setgroups([])
         os.setgid(65534)
         os.setuid(65534)

@@ -232,6 +232,12 @@ def test_a_parser_that_goes_wrong_loses_its_file_alone(
     assert good == [Block("paragraph", "Good words.")]
 
 
+def test_a_large_process_does_not_blame_a_crash_on_memory(behave: Callable[..., tuple]) -> None:
+    much = bytearray(b"x") * 400_000_000  # a reader starts with the peak of its owner
+    bad, _ = behave("crash")
+    assert len(much) and "bad.txt: crashed the reader" in str(bad)
+
+
 @pytest.mark.parametrize("name", ["print", "core", "key", "input"])
 def test_a_parser_that_does_no_harm_is_heard(behave: Callable[..., tuple], name: str) -> None:
     bad, good = behave(name)
