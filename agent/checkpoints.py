@@ -15,7 +15,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.sqlite import SqliteSaver
 
-from ..errors import LibraryReadOnly
+from ..errors import LibraryDamaged, LibraryReadOnly
 from ..index.passage import Passage
 from ..tools.ocr import Line
 from .answer import Answer, Generated, Marked, Picture, Retrieved, Text, Usage
@@ -72,7 +72,15 @@ class Checkpoints:
         """The question of a turn that was cut short; None where there is none."""
         if not self._path.exists():
             return None
-        found = self.saver.get_tuple(self.config(thread))
+        try:
+            found = self.saver.get_tuple(self.config(thread))
+        except Exception as error:
+            # What was planted or damaged there is decoded by LangGraph, which raises anything.
+            raise LibraryDamaged(
+                f"{self._path}: the turn that was cut short cannot be read "
+                f"({type(error).__name__})",
+                f"delete {self._path.name}; what was answered is kept elsewhere",
+            ) from error
         question = found.checkpoint["channel_values"].get("question") if found else None
         return str(question) if question else None
 

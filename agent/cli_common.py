@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -98,12 +99,16 @@ def print_json(value: Any) -> None:
     """Write one JSON value on stdout."""
     from .render import to_json
 
-    sys.stdout.write(to_json(value))
+    text = to_json(value)
+    try:
+        sys.stdout.write(text)
+    except UnicodeEncodeError:  # a terminal that knows few letters: JSON can spell them
+        sys.stdout.write(json.dumps(json.loads(text), indent=2) + "\n")
 
 
-def print_report(report: Report, json: bool) -> None:
+def print_report(report: Report, as_json: bool) -> None:
     """Print what was done; files that failed make the exit code 1."""
-    if json:
+    if as_json:
         print_json(report.to_dict())
     else:
         for problem in report.failed:

@@ -8,7 +8,6 @@ reading and embedding over machines gives the same.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import time
 from collections import deque
@@ -22,7 +21,6 @@ from ..errors import LimnerError, SourceError
 from ..tools.ocr import Line
 from .chunking import Chunk, chunk
 from .document import Document, Stamp
-from .durable import writable
 from .embeddings import Embeddings, Vectors
 from .files import Found, Places, find, is_gone, source_name
 from .loaders.base import Block
@@ -38,7 +36,6 @@ Embed = Callable[[Sequence[str]], Vectors]
 _SLICE = 256  # chunks that are embedded together
 _SECONDS = 2.0  # of work that a kill may cost
 _MOST = 8192  # chunks that are written together
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +183,6 @@ class _Ingest:
             try:
                 change = self._read(document, blocks)
             except SourceError as error:
-                self._refuse_if_full(error.__cause__)
                 self._fail(path, _reason(error, path))
             except OSError as error:
                 self._fail(path, (error.strerror or str(error)).lower())
@@ -277,12 +273,6 @@ class _Ingest:
         tally = self.tally.changed if document.id else self.tally.added
         tally.append(document.source)
         return Change.between(document, old, named, _screenshot_lines(blocks))
-
-    def _refuse_if_full(self, cause: BaseException | None) -> None:
-        """A loader that has no room for a picture is not at fault, nor is its file."""
-        if isinstance(cause, OSError) and cause.errno in _NO_ROOM:
-            with writable(self._writer.folder):
-                raise cause
 
 
 def _findable(c: Chunk, path: Path) -> Chunk:

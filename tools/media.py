@@ -13,13 +13,14 @@ import os
 import re
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal, cast
 from uuid import uuid4
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from ..errors import LibraryDamaged, SourceError
+from ..errors import LibraryDamaged, LibraryReadOnly, SourceError
 
 __all__ = ["MAX_PIXELS", "MediaStore", "decode_image", "is_reference"]
 
@@ -122,6 +123,9 @@ class MediaStore:
         Args:
             image: ``RGB``.
             kind: ``png`` keeps every pixel; ``jpg`` for what came as a JPEG.
+
+        Raises:
+            LibraryReadOnly: the folder cannot be written.
         """
         buffer = io.BytesIO()
         if kind == "png":
@@ -182,6 +186,17 @@ class MediaStore:
         )
 
     def _write(self, target: Path, data: bytes) -> None:
+        try:
+            self._write_durably(target, data)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise LibraryReadOnly(
+                f"{self.folder}: cannot be written ({reason})",
+                "make room there, or choose another place with --library",
+            ) from error
+
+    def _write_durably(self, target: Path, data: bytes) -> None:
+        new = not self.folder.exists()
         self.folder.mkdir(parents=True, exist_ok=True)
         temporary = self.folder / f"{uuid4().hex}.part"  # with the permissions of any new file
         try:
@@ -190,6 +205,18 @@ class MediaStore:
                 stream.flush()
                 os.fsync(stream.fileno())
             temporary.replace(target)
+            for folder in (self.folder, self.folder.parent) if new else (self.folder,):
+                _flush(folder)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
             raise
+
+
+def _flush(folder: Path) -> None:
+    """What was renamed in a folder stays so after a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
