@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from limner.errors import LibraryDamaged, SourceError
+from limner.errors import LibraryDamaged, LibraryReadOnly, SourceError
 from limner.tools import media as module
 from limner.tools.media import MAX_PIXELS, MediaStore, decode_image, is_reference
 
@@ -251,7 +251,7 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(os, "fsync", full)
     store = MediaStore(tmp_path / "media")
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(LibraryReadOnly, match="no space"):
         store.put(Image.new("RGB", (5, 5)))
     assert list((tmp_path / "media").iterdir()) == []
 
