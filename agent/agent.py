@@ -155,7 +155,7 @@ class Agent:
         """The name of the running turn; another one for every turn, so that each starts fresh."""
         if self.session is None:
             return uuid.uuid4().hex
-        return f"{self.session.name}/{len(self.session.turns)}"
+        return f"{self.session.name}/{self.session.count}"
 
     def ask(self, question: str, images: Sequence[Attachable] = ()) -> Answer:
         """Answer a question.

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from threading import Event as Flag
 from threading import Thread
@@ -23,7 +23,7 @@ from ..tools.media import decode_image
 from ..tools.ocr import Line
 from .answer import Answer
 from .events import AnswerReady, Event, Failed, PictureDropped, PictureStarted, StepStarted
-from .sessions import Session, Sessions, Turn
+from .sessions import Session, Sessions
 from .state import Attachment, Exchange
 
 if TYPE_CHECKING:
@@ -326,7 +326,7 @@ class Conversation:
         if isinstance(last, AnswerReady) or last.interrupted:
             self.queued.clear()
             if not self.kept:  # at least for as long as the program runs
-                self.session.turns.append(Turn(question, (), answer, _now()))
+                self.session.keep_aside(question, answer)
         self.last = Last(
             question,
             answer,
@@ -347,14 +347,10 @@ def _attached(answer: Answer) -> tuple[Attachment, ...]:
 
 
 def _last(session: Session) -> Last | None:
-    if not session.turns:
+    if not session.count:
         return None
-    turn = session.turns[-1]
+    turn = session.recent[-1]
     return Last(turn.question, turn.answer, _attached(turn.answer), session.history()[:-1])
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _can_write(folder: Path) -> bool:

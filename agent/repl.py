@@ -148,7 +148,7 @@ class Repl:
 
     def _farewell(self) -> None:
         talk = self._talk
-        if not talk.session.turns or not talk.kept:
+        if not talk.session.count or not talk.kept:
             return
         command = ["limner", "chat"]
         if talk.library.folder != Path(".limner"):

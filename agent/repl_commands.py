@@ -183,7 +183,7 @@ class Commands:
         session = self._talk.session
         if not argument:
             raise UserError("to which file?", "/export answers.html, or .md, or .json")
-        if not session.turns:
+        if not session.count:
             raise UserError("there is nothing to export yet", "ask something first")
         turns = [(turn.question, turn.answer) for turn in session.turns]
         path = save_page(turns, _paths(argument)[0], session.name)
@@ -211,7 +211,7 @@ class Commands:
 
     def recall(self) -> None:
         """Show where an earlier conversation stands: its last exchange, in short."""
-        last, turns = self._talk.last, len(self._talk.session.turns)
+        last, turns = self._talk.last, self._talk.session.count
         if last is None:
             return
         self._screen.say(f"{self._talk.session.name}: {turns} turn{'s' * (turns > 1)}, the last:")

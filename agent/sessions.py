@@ -10,10 +10,12 @@ import json
 import re
 import sqlite3
 import zlib
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from .state import Attachment, Exchange
 
 __all__ = ["Session", "Sessions", "Summary", "Turn"]
 
+_RECENT = 8  # turns that an open conversation holds in memory
 _NAME = re.compile(r"[\w][\w .-]{0,63}")
 
 
@@ -75,7 +78,7 @@ class Sessions:
                 f"{name[:80]!r} is not a session name",
                 "use up to 64 letters, digits, spaces, dots, dashes",
             )
-        return Session(self, name, list(self._turns(name)))
+        return Session(self, name, self.read(name))
 
     def ls(self) -> list[Summary]:
         """Every conversation, the latest first."""
@@ -100,7 +103,7 @@ class Sessions:
             return set()
         with self._connected() as db:
             names = [name for (name,) in db.execute("SELECT DISTINCT session FROM turns")]
-        turns = [turn for name in names for turn in self._turns(name)]
+        turns = [turn for name in names for turn in self.read(name)]
         shown = {picture.media for turn in turns for picture in turn.answer.pictures}
         return shown | {a.media for turn in turns for a in turn.attachments}
 
@@ -130,7 +133,12 @@ class Sessions:
                 f"limner chat --session {session!r}",
             ) from None
 
-    def _turns(self, name: str) -> Iterator[Turn]:
+    def read(self, name: str) -> Iterator[Turn]:
+        """The turns of a conversation, oldest first; none where there is no such conversation.
+
+        Raises:
+            LibraryDamaged: a turn of it does not match its checksum.
+        """
         if not self._path.exists():
             return
         with self._connected() as db:
@@ -173,23 +181,55 @@ class Sessions:
 
 
 class Session:
-    """One conversation, open. ``turns`` holds what was acknowledged, oldest first."""
+    """One conversation, open; what it keeps in memory does not grow with it.
 
-    def __init__(self, sessions: Sessions, name: str, turns: list[Turn]) -> None:
+    Attributes:
+        count: how many turns were acknowledged.
+        recent: the last of them, oldest first.
+    """
+
+    def __init__(self, sessions: Sessions, name: str, turns: Iterable[Turn] = ()) -> None:
         self._sessions = sessions
+        self._aside: list[Turn] = []
         self.name = name
-        self.turns = turns
+        self.count = 0
+        self.recent: deque[Turn] = deque(maxlen=_RECENT)
+        for turn in turns:
+            self._add(turn)
+
+    @property
+    def turns(self) -> list[Turn]:
+        """Every acknowledged turn, oldest first, read again.
+
+        Raises:
+            LibraryDamaged: a turn does not match its checksum.
+        """
+        written = self.count - len(self._aside)
+        return [*islice(self._sessions.read(self.name), written), *self._aside]
 
     def history(self) -> tuple[Exchange, ...]:
-        """The conversation as the chat model is told of it."""
-        return tuple(Exchange(t.question, t.answer.text) for t in self.turns if t.answer.parts)
+        """The last exchanges, as the chat model is told of them."""
+        return tuple(Exchange(t.question, t.answer.text) for t in self.recent if t.answer.parts)
 
     def append(self, question: str, attachments: Sequence[Attachment], answer: Answer) -> None:
         """Write a turn down; it is durable when this returns."""
-        at = datetime.now(UTC).isoformat(timespec="seconds")
-        turn = Turn(question, tuple(attachments), answer, at)
-        self._sessions.append(self.name, len(self.turns), turn)
-        self.turns.append(turn)
+        turn = Turn(question, tuple(attachments), answer, _now())
+        self._sessions.append(self.name, self.count, turn)
+        self._add(turn)
+
+    def keep_aside(self, question: str, answer: Answer) -> None:
+        """Keep a turn for as long as the program runs, where nothing can be written."""
+        turn = Turn(question, (), answer, _now())
+        self._aside.append(turn)
+        self._add(turn)
+
+    def _add(self, turn: Turn) -> None:
+        self.recent.append(turn)
+        self.count += 1
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _checksum(*values: object) -> str:

@@ -7,6 +7,7 @@ the process had, and what was measured.
 from __future__ import annotations
 
 import json
+import os
 import resource
 import sys
 import time
@@ -115,6 +116,54 @@ def flat(folder: Path, rows: int, dimensions: int, count: int) -> dict[str, Any]
     return {"p50_ms": float(np.median(times) * 1e3)}
 
 
+def change(folder: Path, rows: int, dimensions: int, rounds: int) -> dict[str, Any]:
+    """Take one of a hundred vectors out, put as many others in, until all is on the disk.
+
+    FAISS's exact index of the same vectors does it beside, and can only be written whole.
+    """
+    import faiss
+
+    from limner.index.vector_stores.faiss import FaissStore
+
+    faiss.omp_set_num_threads(1)
+    store = FaissStore(folder, dimensions, (folder / "token.json").read_text(encoding="utf-8"))
+    index = faiss.IndexIDMap2(faiss.IndexFlatIP(dimensions))
+    for at in range(0, rows, BATCH):
+        n = min(BATCH, rows - at)
+        index.add_with_ids(vectors(at, n, dimensions), np.arange(at, at + n))
+    times: dict[str, list[float]] = {"limner": [], "faiss": []}
+    many, order = rows // 100, np.random.default_rng(0).permutation(rows)
+    for number in range(rounds):
+        gone = order[number * many : (number + 1) * many]
+        fresh = np.arange(many) + rows + number * many
+        new = vectors(2 * 10**9 + number * many, many, dimensions)
+        started = time.perf_counter()
+        store.remove(gone)
+        store.add(fresh, new)
+        (folder / "token.json").write_text(store.commit(), encoding="utf-8")
+        store.sweep()
+        times["limner"].append(time.perf_counter() - started)
+        started = time.perf_counter()
+        index.remove_ids(gone)
+        index.add_with_ids(new, fresh)
+        _durable(index, folder / "flat.faiss")
+        times["faiss"].append(time.perf_counter() - started)
+    (folder / "flat.faiss").unlink()
+    return {
+        "changed": many,
+        **{f"{name}_ms": [t * 1e3 for t in taken] for name, taken in times.items()},
+    }
+
+
+def _durable(index: Any, path: Path) -> None:
+    import faiss
+
+    faiss.write_index(index, str(path.with_suffix(".new")))
+    with path.with_suffix(".new").open("rb") as file:
+        os.fsync(file.fileno())
+    path.with_suffix(".new").replace(path)
+
+
 def _raw(engine: Any, part: Any, questions: np.ndarray) -> dict[str, Any]:
     """The largest segment alone: FAISS's own search of its lists, and the store's, interleaved."""
     from limner.index.vector_stores.scan import Workers, ranked
@@ -169,7 +218,8 @@ def _truth(questions: np.ndarray, rows: int, dimensions: int) -> np.ndarray:
 def main() -> None:
     what, folder, rows, dimensions, extra = sys.argv[1], Path(sys.argv[2]), *map(int, sys.argv[3:])
     folder.mkdir(parents=True, exist_ok=True)
-    found = {"build": build, "query": query, "flat": flat}[what](folder, rows, dimensions, extra)
+    works = {"build": build, "query": query, "flat": flat, "change": change}
+    found = works[what](folder, rows, dimensions, extra)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(json.dumps({**found, "peak_rss_gib": peak}))
 

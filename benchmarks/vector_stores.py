@@ -2,7 +2,8 @@
 
 ``build``: passages with precomputed vectors, until all is on the disk and was read back. ``query``:
 1,000 questions one by one against brute force in double precision. ``million``: memory and time of
-a million. Figures are ratios of interleaved runs; ``--plot`` draws the cost of a question by size.
+a million. ``change``: one of a hundred vectors replaced. ``plot`` draws the costs by size. Figures
+are ratios of interleaved runs.
 """
 
 from __future__ import annotations
@@ -176,47 +177,85 @@ def million(size: int, dimensions: int) -> dict[str, Any]:
     for name, every in (("one_commit", 10**9), ("commit_every_8192", 1)):
         folder = Path(tempfile.mkdtemp(prefix="limner-bench-"))
         for what, extra in (("build", every), ("query", 200), ("flat", 20))[: 3 - (every == 1)]:
-            words = [what, str(folder), *map(str, (size, dimensions, extra))]
-            command = [sys.executable, str(Path(__file__).with_name("million.py")), *words]
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
-            found[f"{name}_{what}"] = json.loads(done.stdout.splitlines()[-1])
+            found[f"{name}_{what}"] = _apart(what, folder, size, dimensions, extra)
             print(name, what, found[f"{name}_{what}"], flush=True)
         shutil.rmtree(folder)
     return found
 
 
+def change(size: int, dimensions: int, rounds: int) -> dict[str, Any]:
+    """One of a hundred vectors replaced by another, beside FAISS's index written whole."""
+    folder = Path(tempfile.mkdtemp(prefix="limner-bench-"))
+    _apart("build", folder, size, dimensions, 10**9)
+    found = _apart("change", folder, size, dimensions, rounds)
+    shutil.rmtree(folder)
+    rows = [[n, common.spread_text(found[f"{n}_ms"], "ms", 1)] for n in ("limner", "faiss")]
+    common.show(f"{found['changed']:,} of {size:,} vectors replaced", ["store", "until safe"], rows)
+    return {"rows": size, "dimensions": dimensions, **found}
+
+
+def _apart(what: str, folder: Path, size: int, dimensions: int, extra: int) -> dict[str, Any]:
+    """A step in a process of its own, so that its memory is its own."""
+    words = [what, str(folder), *map(str, (size, dimensions, extra))]
+    command = [sys.executable, str(Path(__file__).with_name("million.py")), *words]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
 def plot(results: dict[str, Any], path: Path) -> None:
-    """The median cost of a question by size, on two logarithmic axes."""
+    """The cost of a question, and of a change of one in a hundred, by size."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    lines: dict[str, dict[int, float]] = {}
-    for part in results.get("query", []):
-        for name, figures in part["stores"].items():
-            if part["dimensions"] == 384:
-                lines.setdefault(name, {})[part["rows"]] = figures["p50_ms"]
-    large = results.get("million", {})
-    for key, name in (("one_commit_query", "limner"), ("one_commit_flat", "FAISS alone")):
-        if key in large:
-            lines.setdefault(name, {})[large["rows"]] = large[key]["p50_ms"]
-    figure, axes = pyplot.subplots(figsize=(8, 4.8), layout="constrained")
-    for name, points in lines.items():
-        places = sorted(points)
-        style = {"linewidth": 2.4, "zorder": 3} if name.startswith("limner") else {"linewidth": 1.4}
-        axes.plot(places, [points[p] for p in places], marker="o", label=name, **style)
-    axes.set(xscale="log", yscale="log", xlabel="passages", ylabel="median ms per question")
-    axes.set_title("Cost of a question by size (384 numbers, ten nearest, one at a time)")
-    axes.grid(True, which="major", alpha=0.3)
-    axes.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    figure.savefig(path, dpi=130)
+    questions, changes = _lines(results)
+    figure, panels = pyplot.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
+    titles = ("A question: the ten nearest", "A re-sync: 1 % of the vectors replaced, durably")
+    for axes, lines, title in zip(panels, (questions, changes), titles, strict=True):
+        for name, points in lines.items():
+            style = {"linewidth": 2.6, "zorder": 3} if name == "limner" else {"linewidth": 1.3}
+            places = sorted(points)
+            axes.plot(places, [points[n] for n in places], marker="o", label=name, **style)
+        axes.set(xscale="log", yscale="log", xlabel="vectors of 384 numbers", ylabel="median ms")
+        axes.set_title(title)
+        axes.grid(True, which="major", alpha=0.3)
+        axes.legend(frameon=False, fontsize=9)
+    best = results["million"]["one_commit_query"]
+    panels[0].annotate(
+        f"approximate from 200k:\nrecall {best['recall_at_10']:.3f}",
+        (results["million"]["rows"], best["p50_ms"]),
+        (-12, -30),
+        textcoords="offset points",
+        ha="right",
+        fontsize=8,
+    )
+    figure.savefig(path, dpi=110)
     print(f"written: {path.name}")
+
+
+def _lines(results: dict[str, Any]) -> tuple[dict[str, dict[int, float]], ...]:
+    """Median milliseconds by store and size: of a question, and of a change."""
+    questions: dict[str, dict[int, float]] = {}
+    changes: dict[str, dict[int, float]] = {}
+    for part in results["query"]:
+        for name, figures in part["stores"].items():
+            if part["dimensions"] == 384 and "threads" not in name:
+                questions.setdefault(name, {})[part["rows"]] = figures["p50_ms"]
+    large = results["million"]
+    questions["limner"][large["rows"]] = large["one_commit_query"]["p50_ms"]
+    questions["FAISS alone"][large["rows"]] = large["one_commit_flat"]["p50_ms"]
+    for part in results["change"]:
+        for name, key in (("limner", "limner_ms"), ("FAISS alone, written whole", "faiss_ms")):
+            changes.setdefault(name, {})[part["rows"]] = median(part[key])
+    return questions, changes
 
 
 def main() -> None:
     parser = common.arguments(__doc__ or "", "vector_stores")
-    parser.add_argument("--part", choices=("build", "query", "million", "plot"), action="append")
+    parts = ("build", "query", "million", "change", "plot")
+    parser.add_argument("--part", choices=parts, action="append")
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--dimensions", type=int, nargs="+", default=[384])
     parser.add_argument("--rounds", type=int, default=5)
@@ -224,9 +263,14 @@ def main() -> None:
     given = parser.parse_args()
     common.PACKAGES = (*common.PACKAGES, *PACKAGES)
     results = json.loads(given.out.read_text("utf-8")) if given.out.exists() else {}
-    for part in given.part or ["build", "query", "million", "plot"]:
+    peers_too = not given.no_peers
+    for part in given.part or parts:
         if part == "million":
             results[part] = million(1_000_000, given.dimensions[0])
+            results[part]["machine"] = common.machine()
+        elif part == "change":
+            sizes = (*given.sizes, 1_000_000)
+            results[part] = [change(n, given.dimensions[0], given.rounds) for n in sizes]
         elif part == "plot":
             plot(results, given.out.with_suffix(".png"))
         else:
@@ -235,9 +279,10 @@ def main() -> None:
             for size in given.sizes:
                 for dimensions in given.dimensions:
                     work = (size, dimensions)
-                    slow = not given.no_peers
                     new = (
-                        build(*work, given.rounds, slow) if part == "build" else query(*work, slow)
+                        build(*work, given.rounds, peers_too)
+                        if part == "build"
+                        else query(*work, peers_too)
                     )
                     results[part].append({"machine": common.machine(), **new})
         common.write(

@@ -295,11 +295,14 @@ class _Worker:
         """Why the process ended by itself."""
         peak = self._waited()
         code = self._process.returncode
+        most, inherited = 0.9 * self._share, _own_peak()
         # A process inherits the peak of the one that started it, so only what is above counts.
-        if code == Memory.EXIT or peak > max(0.9 * self._share, _own_peak()):
+        if code == Memory.EXIT or peak > max(most, inherited):
             return f"needed more than {self._share // 10**6} MB of memory"
         if code == -signal.SIGALRM:
             return f"took more than {LONGEST_STEP:.0f} s"
+        if inherited > most:
+            return f"crashed the reader, or needed more than {self._share // 10**6} MB of memory"
         return "crashed the reader"
 
     def _waited(self) -> int:

@@ -40,6 +40,17 @@ def test_a_conversation_is_kept_and_taken_up_again(library: Library) -> None:
         assert [s.turns for s in again.sessions.ls()] == [2]
 
 
+def test_a_long_conversation_holds_its_last_turns_in_memory(tmp_path: Path) -> None:
+    session = Sessions(tmp_path).open("long")
+    for n in range(20):
+        session.append(f"question {n}", (), Answer((Text(f"answer {n}"),)))
+    for known in (session, Sessions(tmp_path).open("long")):
+        assert known.count == len(known.turns) == 20
+        assert [t.question for t in known.turns] == [f"question {n}" for n in range(20)]
+        assert [t.question for t in known.recent] == [f"question {n}" for n in range(12, 20)]
+        assert known.history()[-1].answer == "answer 19"
+
+
 def test_text_comes_back_byte_for_byte(library: Library, tmp_path: Path) -> None:
     odd = "Tide \ud800 \u202e naïve 🌊 \x00 " + "x" * 10_000_000
     session = Sessions(tmp_path).open("odd")

@@ -151,7 +151,7 @@ def test_what_crosses_the_pipe() -> None:
 def test_a_full_disk_is_told_from_a_bad_file(tmp_path: Path) -> None:
     Image.new("RGB", (50, 50), "navy").save(tmp_path / "a.png")
     (tmp_path / "media").write_text("not a folder")
-    with Reader(tmp_path / "media") as reader, pytest.raises(SourceError) as caught:
+    with Reader(tmp_path / "media") as reader, pytest.raises(LibraryReadOnly) as caught:
         reader.read_one(tmp_path / "a.png")
     assert isinstance(caught.value.__cause__, OSError)
     assert caught.value.__cause__.errno in (errno.EEXIST, errno.ENOTDIR)
@@ -349,7 +349,7 @@ def test_a_flate_bomb_is_refused_for_memory(reader: Reader, tmp_path: Path) -> N
         + body % (len(packed), packed)
         + b"trailer << /Root 1 0 R >>\n%%EOF\n"
     )
-    with pytest.raises(SourceError, match=r"needed more than \d+ MB|no text"):
+    with pytest.raises(SourceError, match=r"memory|no text"):
         reader.read_one(path)
 
 
