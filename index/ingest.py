@@ -62,8 +62,7 @@ def find_again(documents: Iterable[Document], places: Places, avoid: Path) -> Fo
         avoid: the library's own folder.
     """
     found = find(sorted(places.added), avoid)
-    there = set(map(str, found.files))
-    missed = (doc.path for doc in documents if doc.file not in there)
+    missed = (doc.path for doc in documents if doc.file not in found.files)
     for path in sorted(path for path in missed if places.added.isdisjoint(path.parents)):
         if not is_gone(path):
             alone = find([path], avoid)
@@ -161,7 +160,6 @@ class _Ingest:
         self._on_progress = on_progress
         self._folders = set(found.folders)
         self._known = {doc.file: doc for doc in documents}
-        self._there = set(map(str, found.files))
         self._taken = {doc.source for doc in self._known.values()}
         self._gone = {doc.id: doc for doc in self._known.values() if self._is_gone(doc)}
         self._by_content = {doc.sha256: doc for doc in self._gone.values()}
@@ -192,29 +190,30 @@ class _Ingest:
             self._tell(len(files), path)
         yield from self._drained()
 
-    def _wanted(self, places: Places) -> dict[Path, Path]:
+    def _wanted(self, places: Places) -> dict[str, Path]:
         """The files that belong: known ones, named ones, and those in folders that belong."""
         return {
-            path: root
-            for path, root in self._found.files.items()
-            if str(path) in self._known or path == root or places.hold(path)
+            file: root
+            for file, root in self._found.files.items()
+            if file in self._known or (path := Path(file)) == root or places.hold(path)
         }
 
-    def _to_read(self, files: dict[Path, Path]) -> Iterator[Path]:
+    def _to_read(self, files: dict[str, Path]) -> Iterator[Path]:
         """The files whose insides must be looked at; what needs no reading is done on the way."""
-        for path, root in files.items():
-            self._tell(len(files), path)
+        for file, root in files.items():
+            self._tell(len(files), file)
             self._seen += 1
             try:
-                document = self._looked_at(path, root)
+                document = self._looked_at(file, root)
             except OSError as error:
-                self._fail(path, (error.strerror or str(error)).lower())
+                self._fail(file, (error.strerror or str(error)).lower())
             else:
                 if document:
+                    path = Path(file)
                     self._unread[path] = document
                     yield path
 
-    def _tell(self, total: int, path: Path) -> None:
+    def _tell(self, total: int, path: Path | str) -> None:
         if self._on_progress:
             done = self._seen - len(self._unread)
             failed = len(self.tally.failed)
@@ -224,22 +223,23 @@ class _Ingest:
         while self._ready:
             yield self._ready.popleft()
 
-    def _fail(self, path: Path, reason: str) -> None:
+    def _fail(self, path: Path | str, reason: str) -> None:
         self.tally.failed.append(Problem(str(path), reason))
 
     def _is_gone(self, document: Document) -> bool:
-        if document.file in self._there:
+        if document.file in self._found.files:
             return False
         path = document.path
         return not self._folders.isdisjoint(path.parents) and is_gone(path)
 
-    def _looked_at(self, path: Path, root: Path) -> Document | None:
+    def _looked_at(self, file: str, root: Path) -> Document | None:
         """The entry of a file that must be read, or None where what is known will do."""
-        known, stat = self._known.get(str(path)), self._found.stats.get(path)
-        stamp = Stamp.from_stat(stat) if stat else Stamp.of(path)
+        known, stat = self._known.get(file), self._found.stats.get(file)
+        stamp = Stamp.from_stat(stat) if stat else Stamp.of(Path(file))
         if known and known.stamp == stamp:
             self.tally.unchanged.append(known.source)
             return None
+        path = Path(file)
         sha256 = _sha256(path)
         if known and known.sha256 == sha256:
             self.tally.unchanged.append(known.source)
@@ -250,7 +250,7 @@ class _Ingest:
         source = source_name(path, root, self._taken)
         self._taken.add(source)
         moved = self._by_content.pop(sha256, None)
-        document = Document(moved.id if moved else 0, str(path), source, stamp, sha256)
+        document = Document(moved.id if moved else 0, file, source, stamp, sha256)
         if moved is None:
             return document
         self.tally.added.append(source)
@@ -264,12 +264,13 @@ class _Ingest:
             if not document.id:
                 self._taken.discard(document.source)
             raise blocks
-        if Stamp.of(document.path) != document.stamp:  # changed meanwhile: look again next time
+        path = document.path
+        if Stamp.of(path) != document.stamp:  # changed meanwhile: look again next time
             document = replace(document, sha256="")
         embeddings = self._embeddings
         chunks = chunk(blocks, embeddings.max_tokens, embeddings.count_tokens)
         old = self._writer.book.chunks(document.id) if document.id else []
-        named = [_findable(c, document.path) for c in chunks]
+        named = [_findable(c, path) for c in chunks]
         tally = self.tally.changed if document.id else self.tally.added
         tally.append(document.source)
         return Change.between(document, old, named, _screenshot_lines(blocks))

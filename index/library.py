@@ -172,7 +172,7 @@ class Library:
         """
         found = find(_listed(paths), self.folder.resolve())
         with self._writer() as writer, Reader(self.media.folder) as reader:
-            named = [path for path, root in found.files.items() if path == root]
+            named = [root for file, root in found.files.items() if file == str(root)]
             places = writer.book.places().add(found.folders, named)
             return self._bring_in(
                 writer, reader, writer.book.documents(), found, places, on_progress

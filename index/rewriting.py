@@ -120,7 +120,8 @@ def _doubtful(folder: Path, book: Salvage, lost: list[Problem]) -> Iterator[Docu
     """Files whose entries are damaged, under the path that they certainly have."""
     places = book.places
     walked = find(sorted(places.added), folder.resolve()).files if places else {}
-    files = {path: root for path, root in walked.items() if places and places.hold(path)}
+    paths = {Path(file): root for file, root in walked.items()}
+    files = {path: root for path, root in paths.items() if places and places.hold(path)}
     known = {document.path for document in book.documents.values()}
     taken = {document.source for document in book.documents.values()}
     held = {row.document for row in book.passages.values()}
