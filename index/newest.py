@@ -1,7 +1,8 @@
 """Which state of the book was written last, noted beside it: an older copy in its place is noticed.
 
 SQLite counts the changes of a file in its header; the note says how far the count had come. It is
-written after the book and so never ahead of it; one that is missing or damaged says nothing.
+written after the book and so never ahead of it, and not while a journal tells that the last change
+may yet be undone; a note that is missing or damaged says nothing.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ _COUNT = slice(24, 28)
 
 def note_newest(folder: Path) -> None:
     """Note the state of the book as it is now; where that cannot be, the note stays behind."""
+    if (folder / "library.db-journal").exists():
+        return
     note = folder / "library.newest"
     part = note.with_name("library.newest.part")
     try:
