@@ -216,7 +216,7 @@ def find_embeddings(name: str) -> Embeddings:
 
 
 def _from_hub(name: str, settings: EmbeddingSettings) -> Embeddings:
-    from .model_files import snapshot
+    from ..tools.model_files import snapshot
 
     folder, commit = snapshot(name, settings.revision)
     task = settings.instruction or prompt("embedding_task")
@@ -232,7 +232,7 @@ def _from_folder(
 
 
 def _is_hub_name(name: str) -> bool:
-    from .model_files import HUB_REVISIONS
+    from ..tools.model_files import HUB_REVISIONS
 
     return name in HUB_REVISIONS
 

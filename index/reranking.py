@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from ..errors import ModelMissing, ModelOutputError
 from ..prompts import prompt
+from ..tools.model_files import HUB_REVISIONS, fingerprint, need_safetensors, snapshot
 from .batching import batches, token_budget
-from .model_files import HUB_REVISIONS, fingerprint, need_safetensors, snapshot
 
 __all__ = ["Qwen3Reranker", "Reranker", "Scores", "WordReranker", "find_reranker"]
 

@@ -17,9 +17,9 @@ import numpy as np
 
 from ..errors import ModelError, ModelMissing, ModelOutputError, UserError
 from ..prompts import prompt
+from ..tools.model_files import fingerprint, need_safetensors, sha256_of
 from .batching import batches, bfloat16_copy, one_thread_each, token_budget
 from .embeddings import EmbeddingSettings, Vectors
-from .model_files import fingerprint, need_safetensors, sha256_of
 
 __all__ = ["SentenceTransformerEmbeddings"]
 

@@ -109,7 +109,7 @@ ALLOWED = {
     "tools": ("tools", "prompts"),
     "index": (
         *("index", "prompts.prompt", "prompts"),
-        *("tools.ocr", "tools.layout", "tools.media", "tools.sentences"),
+        *("tools.ocr", "tools.layout", "tools.media", "tools.sentences", "tools.model_files"),
     ),
     "prompts": ("prompts",),
 }

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from limner.errors import ModelMissing, ModelOutputError, UserError
-from limner.index import model_files, sentence_transformer
+from limner.index import sentence_transformer
 from limner.index.batching import batches, bfloat16_copy, one_thread_each
 from limner.index.embeddings import EmbeddingSettings, HashEmbeddings, embedded, find_embeddings
 from limner.index.sentence_transformer import SentenceTransformerEmbeddings
 from limner.tests import tiny_models
+from limner.tools import model_files
 
 TEXTS = [
     "High water at the harbour is at noon.",

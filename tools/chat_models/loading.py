@@ -1,0 +1,143 @@
+"""Loading a chat model from a folder: is it there, is it safe, does it fit. Downloads nothing."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from ...errors import ModelError, ModelMissing
+from ..model_files import need_safetensors, snapshot
+
+__all__ = ["find_folder", "free_memory", "load_model", "need_memory"]
+
+_AGAIN = "download the model's files again"
+_ROOM = 1.15
+"""What a model takes while it works over its weights: activations and the keys of a few thousand
+tokens. A judgement, meant to refuse what cannot work, not what might be slow."""
+
+
+def find_folder(name: str) -> tuple[Path, str]:
+    """The folder of a model and its revision.
+
+    Args:
+        name: a folder, or a name on the hub that was downloaded before:
+            ``Qwen/Qwen2-VL-2B-Instruct``.
+
+    Raises:
+        ModelMissing: it is neither, or not in a form that is loaded.
+    """
+    folder, revision = Path(name).expanduser(), ""
+    if not folder.is_dir():
+        if name.count("/") != 1 or folder.is_absolute() or name.startswith("."):
+            raise ModelMissing(f"{name}: no such folder", "limner models ls")
+        folder, revision = snapshot(name)
+    if not (folder / "config.json").is_file():
+        raise ModelMissing(f"{folder}: no config.json, so not a model's folder", "limner models ls")
+    need_safetensors(folder)
+    return folder, revision
+
+
+def free_memory(device: str) -> int:
+    """Bytes that are free on a device; 0 where the system does not tell."""
+    if device.startswith("cuda"):
+        import torch
+
+        return int(torch.cuda.mem_get_info()[0])
+    told = Path("/proc/meminfo")
+    lines = told.read_text().splitlines() if told.exists() else []
+    return next((int(s.split()[1]) * 1024 for s in lines if s.startswith("MemAvailable:")), 0)
+
+
+def need_memory(folder: Path, width: int, device: str) -> int:
+    """Compare what a model will take with what is free, before any of it is read.
+
+    Args:
+        folder: of the model.
+        width: bytes of a weight in memory; half of one for 4 bits counts as 1.
+        device: where it is to go.
+
+    Returns:
+        The bytes that its weights will take.
+
+    Raises:
+        ModelError: it does not fit; the hint names three ways out.
+    """
+    weights = sum(_weights(path, width) for path in sorted(folder.glob("*.safetensors")))
+    free = free_memory(device)
+    if free and weights * _ROOM > free:
+        raise ModelError(
+            f"{folder.name} needs about {weights * _ROOM / 1e9:.1f} GB on {device}, "
+            f"{free / 1e9:.1f} GB are free",
+            "take a smaller model, load it in bfloat16 or 4 bits (dtype=…, bits=4), "
+            "or let a server run it (--endpoint URL)",
+        )
+    return weights
+
+
+def _weights(path: Path, width: int) -> int:
+    """Bytes of a file's tensors at another width, from its header alone."""
+    try:
+        with path.open("rb") as stream:
+            header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
+        shapes = [entry["shape"] for name, entry in header.items() if name != "__metadata__"]
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise ModelError(
+            f"{path}: cannot be loaded (no safetensors file: {error})", _AGAIN
+        ) from error
+    return width * sum(int(math.prod(shape)) for shape in shapes)
+
+
+def load_model(folder: Path, device: str, dtype: str, bits: int) -> Any:
+    """The model, ready to generate.
+
+    Args:
+        folder: of the model.
+        device: ``cpu``, ``cuda`` or ``cuda:1``.
+        dtype: ``float32``, ``bfloat16`` or ``float16``.
+        bits: 4 or 8 for a quantized load, which needs a GPU and bitsandbytes; 0 for none.
+
+    Raises:
+        ModelError: it does not fit, or its files do not belong together.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from transformers import AutoModelForImageTextToText
+
+    width = bits // 8 or 1 if bits else getattr(torch, dtype).itemsize
+    need_memory(folder, width, device)
+    settings: dict[str, Any] = {"dtype": getattr(torch, dtype), "local_files_only": True}
+    if bits:
+        settings["quantization_config"] = _quantized(bits)
+        settings["device_map"] = {"": device}
+    make: Any = AutoModelForImageTextToText.from_pretrained
+    try:
+        model, told = make(folder, attn_implementation="sdpa", output_loading_info=True, **settings)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise ModelError(
+            f"{folder}: cannot be loaded ({type(error).__name__}: {str(error)[:300]})",
+            _AGAIN,
+        ) from error
+    if missing := sorted(told["missing_keys"]):
+        raise ModelError(
+            f"{folder}: {len(missing)} weights are missing, {missing[0]} among them",
+            _AGAIN,
+        )
+    return (model if bits else model.to(device)).eval()
+
+
+def _quantized(bits: int) -> Any:
+    try:
+        import bitsandbytes  # type: ignore[import-not-found]  # noqa: F401
+    except ImportError:
+        raise ModelMissing(
+            f"loading in {bits} bits needs bitsandbytes", "pip install 'limner[quantized]'"
+        ) from None
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    make: Any = BitsAndBytesConfig
+    return make(
+        load_in_4bit=bits == 4, load_in_8bit=bits == 8, bnb_4bit_compute_dtype=torch.bfloat16
+    )
