@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+
+from ..calling import Format
 
 __all__ = ["FAMILIES", "Family", "family_of"]
-
-CallFormat = Literal["hermes", "qwen_agent"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +24,7 @@ class Family:
     name: str
     model_type: str
     token_side: int = 0
-    calls: CallFormat = "hermes"
+    calls: Format = "hermes"
 
 
 FAMILIES = {

@@ -16,6 +16,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from PIL import Image
 
 from ...errors import SourceError, UserError
+from ..calling import Format, as_text
 from ..media import decode_image
 
 __all__ = ["Conversation", "conversation_of"]
@@ -53,19 +54,25 @@ class Conversation:
         ]
 
 
-def conversation_of(messages: Sequence[BaseMessage]) -> Conversation:
+def conversation_of(
+    messages: Sequence[BaseMessage], calls: Format = "hermes", instructions: str = ""
+) -> Conversation:
     """Messages with text and picture blocks, in any order; several pictures are counted.
 
     Args:
         messages: of LangChain; picture blocks hold base64 (``{"type": "image", "base64": …}``) or
             a data URL (``{"type": "image_url", "image_url": {"url": "data:…"}}``).
+        calls: how the model writes function calls, and is told of their results.
+        instructions: how to use tools; put at the end of the system's text.
 
     Raises:
         SourceError: a picture cannot be decoded.
         UserError: a block of another kind, or a picture that would have to be fetched.
     """
     made = Conversation()
-    blocks = [_blocks(message) for message in messages]
+    if instructions:
+        messages = _instructed(messages, instructions)
+    blocks = [_blocks(message, calls) for message in messages]
     counted = sum(_is_picture(block) for some in blocks for block in some) > 1
     for message, some in zip(messages, blocks, strict=True):
         parts: list[dict[str, Any]] = []
@@ -77,17 +84,38 @@ def conversation_of(messages: Sequence[BaseMessage]) -> Conversation:
                 parts.append({"type": "image"})
             else:
                 parts.append({"type": "text", "text": _text(block)})
-        made.turns.append({"role": _role(message), "content": parts})
+        _append(made.turns, _role(message, calls), parts)
     return made
 
 
-def _blocks(message: BaseMessage) -> list[Any]:
-    return [message.content] if isinstance(message.content, str) else list(message.content)
+def _instructed(messages: Sequence[BaseMessage], instructions: str) -> list[BaseMessage]:
+    """The messages with the instructions in the system's text, added where there is none."""
+    first, *rest = messages
+    if not isinstance(first, SystemMessage):
+        return [SystemMessage(instructions), *messages]
+    return [SystemMessage(f"{first.text}\n\n{instructions}"), *rest]
 
 
-def _role(message: BaseMessage) -> str:
+def _append(turns: list[dict[str, Any]], role: str, parts: list[dict[str, Any]]) -> None:
+    """Add a turn; what goes on in the turn before, as calls and their results do, joins it."""
+    if turns and turns[-1]["role"] == role:
+        turns[-1]["content"] += [{"type": "text", "text": "\n"}, *parts]
+    else:
+        turns.append({"role": role, "content": parts})
+
+
+def _blocks(message: BaseMessage, calls: Format) -> list[Any]:
+    blocks = [message.content] if isinstance(message.content, str) else list(message.content)
+    calling = isinstance(message, AIMessage) and (message.tool_calls or message.invalid_tool_calls)
+    if isinstance(message, ToolMessage) or calling:
+        assert isinstance(message, AIMessage | ToolMessage)
+        return [as_text(message, calls), *filter(_is_picture, blocks)]
+    return blocks
+
+
+def _role(message: BaseMessage, calls: Format) -> str:
     if isinstance(message, ToolMessage):
-        return "user"
+        return "assistant" if calls == "qwen_agent" else "user"
     for kind, role in _ROLES.items():
         if isinstance(message, kind):
             return role

@@ -103,17 +103,20 @@ class Preparer:
         """The inputs of several questions as one batch.
 
         Args:
-            conversations: one or more.
+            conversations: one or more; all end in the person's turn, or all in the model's own,
+                with which it goes on.
             limit: the same for all of them, see ``limit``.
 
         Raises:
             ModelOutputError: the template refuses the turns.
         """
+        goes_on = conversations[0].turns[-1]["role"] == "assistant"
         try:
             out = self.processor.apply_chat_template(
                 [c.with_pictures(c.pictures) for c in conversations],
                 chat_template=self._template,
-                add_generation_prompt=True,
+                add_generation_prompt=not goes_on,
+                continue_final_message=goes_on,
                 tokenize=True,
                 return_dict=True,
                 return_tensors="pt",

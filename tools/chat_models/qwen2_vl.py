@@ -1,17 +1,13 @@
 """Qwen2-VL, and any other image-text-to-text model of transformers, as a LangChain chat model.
 
-The model runs in this process. Inputs come from `processing`, tokens become text in `decoding`;
-here is what lies between: ``generate``, one question or many at a time, with the keys of the
-beginning that two questions share kept from one to the next.
+The model runs in this process (`engine`), inputs come from `processing`, tokens become text in
+`decoding`, calls are split off in `calling`; here they are put together.
 """
 
 from __future__ import annotations
 
-import contextlib
-import threading
+import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Self
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
@@ -19,24 +15,21 @@ from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.language_models.model_profile import ModelProfile
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import UsageMetadata
+from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
-from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import PrivateAttr
 
-from ...errors import LimnerError, ModelError, QuestionError
-from ..model_files import fingerprint
+from ...errors import LimnerError
+from ..calling import CallParser, Piece, stops, tools_prompt
 from .decoding import Row, in_background
-from .families import Family, family_of
+from .engine import BATCH_TOKENS, Engine, Sampling
+from .families import Family
 from .pictured import Conversation, conversation_of
-from .processing import Prepared, Preparer
+from .processing import Prepared
 
 __all__ = ["Qwen2VL"]
-
-_SHARED = 32  # tokens; a shorter common beginning is not worth keeping
-_GROUNDING = (
-    *("<|object_ref_start|>", "<|object_ref_end|>", "<|box_start|>", "<|box_end|>"),
-    *("<|quad_start|>", "<|quad_end|>"),
-)
 
 
 class Qwen2VL(BaseChatModel):
@@ -63,7 +56,7 @@ class Qwen2VL(BaseChatModel):
     seed: int | None = None
     image_tokens: int = 4096
     stop: tuple[str, ...] = ()
-    _engine: _Engine = PrivateAttr()
+    _engine: Engine = PrivateAttr()
 
     @classmethod
     def load(
@@ -82,7 +75,7 @@ class Qwen2VL(BaseChatModel):
             ModelMissing: not there, or not in a form that is loaded.
             ModelError: it does not fit into the memory that is free, or its files are damaged.
         """
-        engine = _Engine.load(name, device, dtype, bits)
+        engine = Engine.load(name, device, dtype, bits)
         window = engine.window
         model = cls(model_name=name, **settings)
         model.profile = ModelProfile(
@@ -112,6 +105,23 @@ class Qwen2VL(BaseChatModel):
         """The hub's commit, or twelve digits made of the files."""
         return self._engine.revision
 
+    def bind_tools(
+        self, tools: Sequence[Any], *, tool_choice: str | None = None, **kwargs: Any
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """The model with tools that it may call.
+
+        Args:
+            tools: LangChain tools, functions with docstrings, or schemas.
+            tool_choice: ``any`` or a tool's name asks for a call; nothing forces one.
+            **kwargs: the class's attributes.
+        """
+        schemas = [convert_to_openai_tool(tool) for tool in tools]
+        return self.bind(tools=schemas, tool_choice=tool_choice, **kwargs)
+
+    def fits(self, messages: list[BaseMessage]) -> bool:
+        """Whether a question with its pictures leaves room for an answer in the window."""
+        return self.get_num_tokens_from_messages(messages) + self.max_tokens <= self._engine.window
+
     def get_num_tokens_from_messages(
         self, messages: list[BaseMessage], tools: Sequence[Any] | None = None
     ) -> int:
@@ -130,8 +140,8 @@ class Qwen2VL(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        prepared = self._prepared([conversation_of(messages)])
-        row = self._row(stop)
+        prepared = self._prepared([self._conversation(messages, kwargs)])
+        row, parser = self._row(stop, kwargs), self._parser(messages, kwargs)
 
         def work(put: Callable[[str], None], stopped: Callable[[], bool]) -> None:
             self._engine.generate(
@@ -139,11 +149,10 @@ class Qwen2VL(BaseChatModel):
             )
 
         for text in in_background(work):
-            if text:
-                chunk = ChatGenerationChunk(message=AIMessageChunk(content=text))
-                if run_manager:
-                    run_manager.on_llm_new_token(text, chunk=chunk)
-                yield chunk
+            for piece in parser.feed(text) if parser else [text] if text else []:
+                yield _told(piece, run_manager)
+        for piece in parser.close() if parser else []:
+            yield _told(piece, run_manager)
         yield ChatGenerationChunk(
             message=AIMessageChunk(content="", usage_metadata=_usage(prepared, 0, row.tokens))
         )
@@ -155,8 +164,8 @@ class Qwen2VL(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        prepared = self._prepared([conversation_of(messages)])
-        return self._answers(prepared, stop, kwargs)[0]
+        prepared = self._prepared([self._conversation(messages, kwargs)])
+        return self._answers(prepared, [messages], stop, kwargs)[0]
 
     def batch(
         self,
@@ -169,7 +178,7 @@ class Qwen2VL(BaseChatModel):
         """Answer many questions, several in one pass of the model.
 
         Questions of like length go together; so many that with padding they keep to
-        ``_Engine.BATCH_TOKENS``.
+        ``engine.BATCH_TOKENS``.
 
         Args:
             inputs: as for ``invoke``.
@@ -179,9 +188,10 @@ class Qwen2VL(BaseChatModel):
         """
         stop, found = kwargs.pop("stop", None), dict[int, Any]()
         asked: dict[int, Conversation] = {}
-        for n, one in enumerate(inputs):
+        messages = [self._convert_input(one).to_messages() for one in inputs]
+        for n, one in enumerate(messages):
             try:
-                asked[n] = conversation_of(self._convert_input(one).to_messages())
+                asked[n] = self._conversation(one, kwargs)
             except LimnerError as error:
                 if not return_exceptions:
                     raise
@@ -189,7 +199,7 @@ class Qwen2VL(BaseChatModel):
         for group in self._groups(asked):
             try:
                 prepared = self._prepared([asked[n] for n in group])
-                results = self._answers(prepared, stop, kwargs)
+                results = self._answers(prepared, [messages[n] for n in group], stop, kwargs)
                 found |= {n: r.generations[0].message for n, r in zip(group, results, strict=True)}
             except LimnerError as error:
                 if not return_exceptions:
@@ -199,7 +209,7 @@ class Qwen2VL(BaseChatModel):
 
     def _groups(self, asked: dict[int, Conversation]) -> list[list[int]]:
         """Questions that go through the model together: of one picture size limit, by length."""
-        preparer, most = self._engine.preparer, self._engine.BATCH_TOKENS
+        preparer = self._engine.preparer
         keyed = []
         for n, conversation in asked.items():
             limit = preparer.limit(conversation, self.image_tokens)
@@ -210,48 +220,83 @@ class Qwen2VL(BaseChatModel):
             if limit != current or room < tokens:
                 groups.append([])
                 # The first of a group is the longest, so all are padded to it.
-                current, room, width = limit, most, tokens
+                current, room, width = limit, BATCH_TOKENS, tokens
             groups[-1].append(n)
             room -= width
         return groups
 
     def _answers(
-        self, prepared: Prepared, stop: Sequence[str] | None, kwargs: dict[str, Any]
+        self,
+        prepared: Prepared,
+        questions: Sequence[list[BaseMessage]],
+        stop: Sequence[str] | None,
+        kwargs: dict[str, Any],
     ) -> list[ChatResult]:
-        rows = [self._row(stop) for _ in prepared.tokens]
+        rows = [self._row(stop, kwargs) for _ in prepared.tokens]
         texts = [""] * len(rows)
 
         def put(number: int, text: str) -> None:
             texts[number] += text
 
         self._engine.generate(prepared, rows, put, lambda: False, self._sampling(kwargs))
-        return [
-            ChatResult(
-                generations=[
-                    ChatGeneration(
-                        message=AIMessage(text, usage_metadata=_usage(prepared, n, row.tokens))
-                    )
-                ]
-            )
-            for n, (text, row) in enumerate(zip(texts, rows, strict=True))
-        ]
+        results = []
+        for n, (text, row, messages) in enumerate(zip(texts, rows, questions, strict=True)):
+            parser = self._parser(messages, kwargs)
+            pieces = [*parser.feed(text), *parser.close()] if parser else [text]
+            message = _message(pieces, _usage(prepared, n, row.tokens))
+            results.append(ChatResult(generations=[ChatGeneration(message=message)]))
+        return results
 
-    def _row(self, stop: Sequence[str] | None) -> Row:
-        return Row(self._engine.text_of, [*self.stop, *(stop or ())])
+    def _conversation(self, messages: list[BaseMessage], kwargs: dict[str, Any]) -> Conversation:
+        told = tools_prompt(kwargs.get("tools") or (), self.family.calls)
+        if told and (wanted := kwargs.get("tool_choice")):
+            told += f"\nUse {wanted} now." if wanted != "any" else "\nUse one of them now."
+        return conversation_of(messages, self.family.calls, told)
+
+    def _row(self, stop: Sequence[str] | None, kwargs: dict[str, Any]) -> Row:
+        words = [*self.stop, *(stop or ())]
+        return Row(
+            self._engine.text_of,
+            [*words, *(stops(self.family.calls) if kwargs.get("tools") else ())],
+        )
+
+    def _parser(self, messages: list[BaseMessage], kwargs: dict[str, Any]) -> CallParser | None:
+        """What splits words from calls; None where no tools are offered."""
+        if not kwargs.get("tools"):
+            return None
+        before = [message for message in messages if isinstance(message, AIMessage)]
+        count = sum(len(m.tool_calls) + len(m.invalid_tool_calls) for m in before)
+        return CallParser(self.family.calls, count)
 
     def _sampling(self, given: dict[str, Any]) -> Sampling:
         names = ("max_tokens", "temperature", "top_p", "seed")
         return Sampling(**{name: given.get(name, getattr(self, name)) for name in names})
 
 
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """How the next token is chosen; see `Qwen2VL`."""
+def _told(piece: Piece, run_manager: CallbackManagerForLLMRun | None) -> ChatGenerationChunk:
+    """A piece of a streamed answer: words or a call."""
+    words = piece if isinstance(piece, str) else ""
+    message = AIMessageChunk(content=words)
+    if not isinstance(piece, str):
+        # LangChain completes arguments that were cut off; those of a malformed call are not to be.
+        wrong = piece["type"] == "invalid_tool_call"
+        text = f"malformed: {piece['args']}" if wrong else json.dumps(piece["args"])
+        call = tool_call_chunk(name=piece["name"], args=text, id=piece["id"], index=None)
+        message = AIMessageChunk(content="", tool_call_chunks=[call])
+    chunk = ChatGenerationChunk(message=message)
+    if run_manager:
+        run_manager.on_llm_new_token(words, chunk=chunk)
+    return chunk
 
-    max_tokens: int
-    temperature: float
-    top_p: float
-    seed: int | None
+
+def _message(pieces: Sequence[Piece], usage: UsageMetadata) -> AIMessage:
+    calls = [piece for piece in pieces if not isinstance(piece, str)]
+    return AIMessage(
+        "".join(piece for piece in pieces if isinstance(piece, str)),
+        tool_calls=[call for call in calls if call["type"] == "tool_call"],
+        invalid_tool_calls=[call for call in calls if call["type"] == "invalid_tool_call"],
+        usage_metadata=usage,
+    )
 
 
 def _usage(prepared: Prepared, number: int, output: int) -> UsageMetadata:
@@ -262,198 +307,3 @@ def _usage(prepared: Prepared, number: int, output: int) -> UsageMetadata:
         total_tokens=tokens + output,
         input_token_details={"image": seen},  # type: ignore[typeddict-unknown-key]
     )
-
-
-@dataclass
-class _Engine:
-    """A loaded model: one question, or one batch, at a time."""
-
-    BATCH_TOKENS = 16_384
-
-    model: Any
-    preparer: Preparer
-    family: Family
-    revision: str
-    window: int
-    _ends: frozenset[int]
-    _unsaid: frozenset[int]
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _known: tuple[list[int], Any] = ([], None)
-
-    @classmethod
-    def load(cls, name: str, device: str, dtype: str, bits: int) -> Self:
-        import torch
-        from transformers import AutoConfig
-        from transformers.utils import logging
-
-        from .loading import find_folder, load_model
-
-        quiet: Callable[[], None] = logging.disable_progress_bar
-        quiet()
-        folder, revision = find_folder(name)
-        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        dtype = dtype or ("float32" if device == "cpu" else "bfloat16")
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
-        family = family_of(config.model_type)
-        model = load_model(folder, device, dtype, bits)
-        takes = "mm_token_type_ids" in _parameters(model)
-        preparer = Preparer(Path(folder), family, takes)
-        ends = model.generation_config.eos_token_id
-        said = preparer.tokenizer.convert_tokens_to_ids(list(_GROUNDING))
-        return cls(
-            model,
-            preparer,
-            family,
-            revision or fingerprint(folder),
-            int(config.get_text_config().max_position_embeddings),
-            frozenset(ends if isinstance(ends, list) else [ends] if ends is not None else []),
-            frozenset(preparer.tokenizer.all_special_ids) - frozenset(said),
-        )
-
-    def text_of(self, tokens: list[int]) -> str:
-        """Tokens as text: without special ones but those that mark a place in a picture."""
-        said = [token for token in tokens if token not in self._unsaid]
-        return str(self.preparer.tokenizer.decode(said, clean_up_tokenization_spaces=False))
-
-    def generate(
-        self,
-        prepared: Prepared,
-        rows: Sequence[Row],
-        put: Callable[[int, str], None],
-        stopped: Callable[[], bool],
-        sampling: Sampling,
-    ) -> None:
-        """Answer the questions of a batch.
-
-        Args:
-            prepared: their inputs.
-            rows: take the tokens of each.
-            put: is told a row's number and the text that is certain.
-            stopped: asked after each token.
-            sampling: how tokens are chosen.
-
-        Raises:
-            QuestionError: a question is longer than the model's window.
-            ModelError: out of memory, or the model fails.
-        """
-        if (longest := max(prepared.tokens)) >= self.window:
-            raise QuestionError(
-                f"the question with its passages and pictures is {longest:,} tokens long; the "
-                f"model takes {self.window - 1:,}",
-                "attach fewer pictures, or ask more shortly",
-            )
-        try:
-            with self._lock:
-                self._generate(prepared, rows, put, stopped, sampling)
-        except (MemoryError, RuntimeError) as error:
-            if isinstance(error, MemoryError) or "memory" in str(error).lower():
-                raise ModelError(
-                    f"{self.family.name}: out of memory ({str(error)[:200]})",
-                    "attach fewer pictures, or take a smaller model",
-                ) from error
-            raise ModelError(f"{self.family.name} failed: {str(error)[:300]}") from error
-        for number, row in enumerate(rows):
-            put(number, row.close())
-
-    def _generate(
-        self,
-        prepared: Prepared,
-        rows: Sequence[Row],
-        put: Callable[[int, str], None],
-        stopped: Callable[[], bool],
-        sampling: Sampling,
-    ) -> None:
-        import torch
-
-        def watch(ids: Any, scores: Any, **_: Any) -> Any:
-            for number, (row, token) in enumerate(zip(rows, ids[:, -1].tolist(), strict=True)):
-                put(number, row.feed(token, token in self._ends))
-            done = stopped()
-            return torch.tensor([done or row.ended for row in rows], device=ids.device)
-
-        inputs = {name: self._placed(value) for name, value in prepared.inputs.items()}
-        room = self.window - inputs["input_ids"].shape[1]
-        inputs |= self._beginning(inputs, alone=len(rows) == 1)
-        # transformers takes a question that goes on from known keys for the one before it.
-        getattr(self.model, "model", self.model).rope_deltas = None
-        with torch.inference_mode(), _seeded(sampling.seed, self.model.device):
-            out = self.model.generate(
-                **inputs,
-                **_choice(sampling),
-                max_new_tokens=min(sampling.max_tokens, room),
-                stopping_criteria=[watch],
-                return_dict_in_generate=True,
-            )
-        if len(rows) == 1:
-            self._remember(inputs["input_ids"][0].tolist(), out.past_key_values)
-
-    def _placed(self, value: Any) -> Any:
-        if value.is_floating_point():
-            return value.to(self.model.device, self.model.dtype)
-        return value.to(self.model.device)
-
-    def _beginning(self, inputs: dict[str, Any], alone: bool) -> dict[str, Any]:
-        """The keys of what this question shares with the last one, if that is enough."""
-        known, cache = self._known
-        self._known = ([], None)  # generate changes it; whatever happens, it is not used twice
-        if cache is None or not alone:
-            return {}
-        asked = inputs["input_ids"][0].tolist()
-        shared = 0
-        for a, b in zip(known, asked[:-1], strict=False):
-            if a != b:
-                break
-            shared += 1
-        if shared < _SHARED:
-            return {}
-        _crop(cache, shared)
-        return {"past_key_values": cache}
-
-    def _remember(self, asked: list[int], cache: Any) -> None:
-        """Keep the keys of a question up to its first picture."""
-        from transformers import DynamicCache
-
-        if type(cache) is not DynamicCache or any(cache.is_sliding):
-            return
-        picture = self.preparer.picture_token
-        text = asked.index(picture) if picture in asked else len(asked)
-        if text >= _SHARED:
-            _crop(cache, text)
-            self._known = (asked[:text], cache)
-
-
-def _crop(cache: Any, tokens: int) -> None:
-    """Keep the keys of the first tokens."""
-    if (more := cache.get_seq_length() - tokens) > 0:
-        cache.crop(-more)
-
-
-def _parameters(model: Any) -> set[str]:
-    import inspect
-
-    return set(inspect.signature(model.forward).parameters)
-
-
-def _choice(sampling: Sampling) -> dict[str, Any]:
-    if sampling.temperature <= 0:
-        return {"do_sample": False, "temperature": 1.0, "top_p": 1.0, "top_k": 50}
-    return {
-        "do_sample": True,
-        "temperature": sampling.temperature,
-        "top_p": sampling.top_p,
-        "top_k": 0,
-    }
-
-
-@contextlib.contextmanager
-def _seeded(seed: int | None, device: Any) -> Iterator[None]:
-    """Draw from a seed, and leave the drawing of others as it was."""
-    import torch
-
-    if seed is None:
-        yield
-        return
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
-        yield
