@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from pathlib import Path
 
 from ..errors import UserError
 from .document import Document
@@ -20,8 +20,8 @@ class Filter:
     """Conditions that a passage meets all of; what is left empty does not matter.
 
     Attributes:
-        sources: one of these files, as passages name them.
-        folder: its file lies in this folder: an absolute path, or the beginning of its source.
+        sources: one of these files, as passages name them or by their paths.
+        folder: its file lies in this folder: a path, or the beginning of its source.
         pages: first and last page, both included; passages without pages are left out.
         modality: ``text``, ``figure`` or ``screenshot``.
         since: its file was last changed on this day or later, by the local clock.
@@ -44,7 +44,7 @@ class Filter:
     def __post_init__(self) -> None:
         if self.pages is not None and not 1 <= self.pages[0] <= self.pages[1]:
             first, last = self.pages
-            raise UserError(f"pages {first} to {last} are none", "pages count from 1: 3-9")
+            raise UserError(f"there are no pages {first} to {last}", "pages count from 1: 3-9")
         if self.since and self.until and self.since > self.until:
             raise UserError(f"no day is after {self.since} and before {self.until}", "swap them")
         if self.modality is not None and self.modality not in _KINDS:
@@ -74,20 +74,30 @@ class Filter:
     def admits(self, document: Document) -> bool:
         """Whether passages of a file may be found."""
         return (
-            (not self.sources or document.source in self.sources)
+            (not self.sources or any(_names(name, document) for name in self.sources))
             and (not self.folder or self._holds(document))
             and self._first_moment() <= document.stamp.mtime < self._last_moment()
         )
 
     def _holds(self, document: Document) -> bool:
         folder = self.folder.rstrip("/")
-        return document.source.startswith(f"{folder}/") or Path(folder) in document.path.parents
+        below = document.source.startswith(f"{folder}/")
+        return below or document.file.startswith(f"{_absolute(folder)}{os.sep}")
 
     def _first_moment(self) -> float:
         return _nanoseconds(self.since) if self.since else float("-inf")
 
     def _last_moment(self) -> float:
         return _nanoseconds(self.until + timedelta(days=1)) if self.until else float("inf")
+
+
+def _names(name: str, document: Document) -> bool:
+    return name == document.source or _absolute(name) == document.file
+
+
+def _absolute(name: str) -> str:
+    """A path as it is typed, from the folder where the program runs."""
+    return os.path.abspath(os.path.expanduser(name))  # noqa: PTH100, PTH111
 
 
 def _nanoseconds(day: date) -> float:

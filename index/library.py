@@ -547,7 +547,7 @@ def _admitted(book: Manifest, where: Filter | None) -> Keys | None:
         return None
     among = book.keys(where)
     if not len(among):
-        raise UserError(f"no passage is from {where}", "limner ls")
+        raise UserError(f"no passage fits the filter ({where})", "limner ls")
     return among
 
 

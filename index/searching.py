@@ -15,7 +15,7 @@ from ..errors import LibraryDamaged, QuestionError
 from ..tools.sentences import split_sentences, stems
 from .chunking import CountTokens
 from .embeddings import Embeddings
-from .hybrid import KEYWORD_WEIGHT, HybridIndex, Match
+from .hybrid import CODE_WEIGHT, KEYWORD_WEIGHT, HybridIndex, Match
 from .manifest import Manifest
 from .passage import Passage
 from .reranking import Reranker
@@ -56,6 +56,8 @@ class Explanation:
         """In a line: ``0.71 = cosine 0.62 + 0.25 × keyword 0.36 (jam 0.21, paper 0.15)``."""
         m = self.match
         line = f"{m.score:.2f} = cosine {m.cosine:.2f} + {KEYWORD_WEIGHT} × keyword {m.keyword:.2f}"
+        if m.code:
+            line += f" + {CODE_WEIGHT:g} × code {m.code:.2f}"
         if self.words:
             line += f" ({', '.join(f'{word} {part:.2f}' for word, part in self.words)})"
         if self.reranked is not None:

@@ -61,10 +61,10 @@ def test_filters_reasons_and_surroundings(place: Path) -> None:
 
 def test_filters_that_fit_nothing_or_make_no_sense(place: Path) -> None:
     for arguments, words in (
-        (("--folder", "c"), "no passage is from folder c"),
+        (("--folder", "c"), "no passage fits the filter (folder c)"),
         (("--page", "x"), "are no pages"),
         (("--kind", "video"), "no passage is a video"),
-        (("--page", "3"), "no passage is from pages 3 to 3"),
+        (("--page", "3"), "no passage fits the filter (pages 3 to 3)"),
     ):
         run = limner("search", "paper", *arguments, cwd=place)
         assert run.returncode == 1 and words in run.stderr, run.stderr
