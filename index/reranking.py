@@ -14,7 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ModelMissing, ModelOutputError
+from ..errors import ModelError, ModelMissing, ModelOutputError
 from ..prompts import prompt
 from ..tools.model_files import HUB_REVISIONS, fingerprint, need_safetensors, snapshot
 from .batching import batches, token_budget
@@ -103,16 +103,35 @@ class Qwen3Reranker:
             float32 ``(n,)``: the probability of "yes" against "no".
 
         Raises:
+            ModelError: the folder holds another kind of model, or files that are damaged.
             ModelOutputError: a score is not a number.
         """
+        try:
+            scores = self._all_scores(query, texts)
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            raise ModelError(
+                f"{self._folder}: no reranker that can be run ({str(error)[:200]})",
+                "give the folder of a Qwen3-Reranker",
+            ) from error
+        if not np.isfinite(scores).all():
+            raise ModelOutputError(f"{self.name}: a score is not a number", "limner doctor")
+        return scores
+
+    def _all_scores(self, query: str, texts: Sequence[str]) -> Scores:
+        if not self._answers:
+            raise ValueError("its vocabulary has no yes and no")
         rows = self._rows(query, texts)
         scores = np.zeros(len(rows), np.float32)
         budget = self._batch_tokens or token_budget(self._model.device.type)
         for batch in batches([len(row) for row in rows], budget):
             scores[batch] = self._scores([rows[i] for i in batch])
-        if not np.isfinite(scores).all():
-            raise ModelOutputError(f"{self.name}: a score is not a number", "limner doctor")
         return scores
+
+    @cached_property
+    def _answers(self) -> list[int]:
+        """The tokens of the two answers; none where the vocabulary lacks one."""
+        found = self._tokenizer.convert_tokens_to_ids(["no", "yes"])
+        return [] if None in found or self._tokenizer.unk_token_id in found else list(found)
 
     def _rows(self, query: str, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text in its frame; cut inside the frame, as the card does."""
@@ -139,8 +158,7 @@ class Qwen3Reranker:
         with torch.inference_mode():
             inputs = padded.to(self._model.device)
             logits = self._model(**inputs, logits_to_keep=1, use_cache=False).logits[:, -1]
-            answers = self._tokenizer.convert_tokens_to_ids(["no", "yes"])
-            chances = torch.softmax(logits[:, answers].float(), dim=1)
+            chances = torch.softmax(logits[:, self._answers].float(), dim=1)
         return np.asarray(chances[:, 1].cpu().numpy(), np.float32)
 
     @cached_property

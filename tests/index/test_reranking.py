@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from limner.errors import ModelMissing, ModelOutputError
+from limner.errors import ModelError, ModelMissing, ModelOutputError
 from limner.index.reranking import Qwen3Reranker, Reranker, WordReranker, find_reranker
 from limner.tests import tiny_models
 
@@ -114,3 +114,9 @@ def test_a_score_that_is_no_number(folder: Path) -> None:
         next(model._model.parameters()).fill_(float("nan"))
     with pytest.raises(ModelOutputError, match="not a number"):
         model.rerank(QUESTION, TEXTS)
+
+
+def test_a_model_of_another_kind_is_no_reranker(tmp_path: Path) -> None:
+    tiny_models.sentence_transformer(tmp_path / "other")
+    with pytest.raises(ModelError, match="no reranker that can be run"):
+        Qwen3Reranker(tmp_path / "other").rerank("high water", ["noon"])
