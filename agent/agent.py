@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from langchain_core.language_models import BaseChatModel
+from langchain_core.tools import BaseTool
 from PIL import Image
 
 from ..errors import LimnerError, ModelError, QuestionError, SourceError
@@ -25,16 +26,16 @@ from ..index.library import Library
 from ..index.passage import Passage
 from ..tools.image_models.base import ImageModel
 from ..tools.media import MediaStore
-from ..tools.sentences import CachedEncoder
+from ..tools.sentences import CachedEncoder, Encoder
 from .answer import Answer
 from .checkpoints import Checkpoints
 from .composing import partial
-from .events import AnswerReady, Event, Failed, SourcesFound, StepFinished, TextDelta
+from .events import AnswerReady, Event, Failed, SourcesFound, StepFinished, TextDelta, ToolCalled
 from .grading import CALIBRATIONS
-from .profiles import chat_model_of, profile_of
+from .profiles import amounts_to, chat_model_of, profile_of
 from .sessions import Session, Sessions
 from .state import Attachment, TurnState, fresh
-from .workbench import Workbench
+from .workbench import Approve, Workbench, nobody_approves
 
 if TYPE_CHECKING:
     from .graph import Graph
@@ -58,15 +59,24 @@ class Agent:
 
     Args:
         library: what it answers from.
-        profile: which models fill the roles: ``embedded``.
-        chat_model: any LangChain chat model in place of the profile's; it is asked for the draft
-            format of ``prompts/answer.jinja``.
+        profile: which chat model answers: ``embedded``, ``local`` or ``server``.
+        chat_model: in place of the profile's: a folder, a name of the hub, a name that the server
+            knows, ``embedded``, or any LangChain chat model. It is asked for the draft format of
+            ``prompts/answer.jinja``.
+        endpoint: an OpenAI-compatible server, as ``http://host:8000/v1``; naming one is asking
+            for the profile ``server``. Its key comes from the variable ``LIMNER_CHAT_KEY``.
         image_model: in place of the profile's.
         session: the name of a conversation to go on with; its earlier turns are told to the chat
             model and new ones are written down. Without one nothing is remembered.
+        tools: LangChain tools that the chat model may call beside its own (search_library, zoom,
+            draw), if it calls functions.
+        approve: asked before one of them runs, with its name and arguments; one whose metadata
+            says ``{"acts": False}`` only reads, and runs unasked. Nobody approves if left out.
 
     Raises:
-        ModelMissing: the profile cannot be run here.
+        ModelMissing: the chat model is not there: weights, a package, or a server.
+        ModelError: it is there, and not as it should be.
+        DeveloperError: no such profile, or an endpoint that is missing or is none.
 
     Example:
         >>> with Library.open("my-library") as library, Agent(library) as agent:
@@ -79,9 +89,12 @@ class Agent:
         library: Library,
         profile: str = "embedded",
         *,
-        chat_model: BaseChatModel | None = None,
+        chat_model: str | BaseChatModel | None = None,
+        endpoint: str | None = None,
         image_model: ImageModel | None = None,
         session: str | None = None,
+        tools: Sequence[BaseTool] = (),
+        approve: Approve = nobody_approves,
     ) -> None:
         self.library = library
         self.profile = profile_of(profile)
@@ -89,16 +102,20 @@ class Agent:
         self._checkpoints = Checkpoints(library.folder)
         self.session: Session | None = self.sessions.open(session) if session else None
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
-        self._work = self._workbench(chat_model, image_model)
+        encoder = CachedEncoder(self.library.embeddings)
+        if chat_model is None or isinstance(chat_model, str):
+            self.profile = amounts_to(self.profile, chat_model, endpoint)
+            chat_model = chat_model_of(self.profile, encoder, chat_model, endpoint)
+        work = self._workbench(chat_model, encoder, image_model)
+        self._work = replace(work, tools=tuple(tools), approve=approve)
 
     def _workbench(
-        self, chat_model: BaseChatModel | None, image_model: ImageModel | None
+        self, chat_model: BaseChatModel, encoder: Encoder, image_model: ImageModel | None
     ) -> Workbench:
-        encoder = CachedEncoder(self.library.embeddings)
         model_name = self.library.embeddings.name.partition("@")[0]
         return Workbench(
             library=self.library,
-            chat_model=chat_model or chat_model_of(self.profile, encoder),
+            chat_model=chat_model,
             encoder=encoder,
             calibration=CALIBRATIONS.get(model_name),
             media=MediaStore(self._pictures(), parent=self.library.media),
@@ -233,6 +250,8 @@ class Agent:
                     timings[event.step] = timings.get(event.step, 0.0) + event.seconds
                 elif isinstance(event, TextDelta):
                     draft += event.text
+                elif isinstance(event, ToolCalled):
+                    draft = ""
                 elif isinstance(event, SourcesFound):
                     passages = event.passages
                 if isinstance(event, AnswerReady):

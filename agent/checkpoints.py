@@ -20,13 +20,13 @@ from ..index.passage import Passage
 from ..tools.ocr import Line
 from .answer import Answer, Generated, Marked, Picture, Retrieved, Text, Usage
 from .draft import Slot
-from .state import Attachment, Dropped, Exchange, Made
+from .state import Attachment, Dropped, Exchange, Made, Pointed
 
 __all__ = ["Checkpoints", "serializer"]
 
 _VALUES = (
     *(Answer, Attachment, Dropped, Exchange, Generated, Line, Made, Marked),
-    *(Passage, Picture, Retrieved, Slot, Text, Usage),
+    *(Passage, Picture, Pointed, Retrieved, Slot, Text, Usage),
 )
 
 

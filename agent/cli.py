@@ -21,6 +21,8 @@ import typer
 from ..errors import LimnerError, UserError
 from .cli_common import (
     HERE,
+    ChatModelOption,
+    EndpointOption,
     JsonOption,
     LibraryOption,
     ModelOption,
@@ -32,7 +34,8 @@ from .cli_common import (
     progress_bar,
     screen,
 )
-from .cli_library import register
+from .cli_library import register as register_library
+from .cli_models import register as register_models
 
 if TYPE_CHECKING:
     from ..index.library import Library
@@ -55,7 +58,8 @@ sessions_app = typer.Typer(
 )
 app.add_typer(sessions_app, name="sessions")
 
-register(app)
+register_library(app)
+register_models(app)
 
 
 def main() -> None:
@@ -80,6 +84,8 @@ def ask(
     ] = None,
     library: LibraryOption = HERE,
     profile: ProfileOption = "embedded",
+    chat_model: ChatModelOption = None,
+    endpoint: EndpointOption = None,
     embedding_model: ModelOption = "embedded",
     reranker: RerankerOption = None,
     session: Annotated[str | None, typer.Option(help="Go on with this conversation.")] = None,
@@ -93,13 +99,15 @@ def ask(
         (opened_library if attach else existing_library)(
             library, embedding_model, reranker
         ) as opened,
-        _agent(opened, profile, session) as agent,
+        _agent(opened, profile, chat_model, endpoint, session) as agent,
     ):
-        answer = _answer(agent, question, [_attachment(name) for name in attach or []])
-        if json:
+        answer, error = _answer(agent, question, [_attachment(name) for name in attach or []])
+        if json and (answer.parts or error is None):
             print_json(to_json_dict(answer))
-        else:
+        elif answer.parts:
             screen().print_answer(answer)
+        if error is not None:
+            raise error
         if export is not None:
             save(answer, export, question)
             screen().say(f"written: {export}")
@@ -109,6 +117,8 @@ def ask(
 def chat(
     library: LibraryOption = HERE,
     profile: ProfileOption = "embedded",
+    chat_model: ChatModelOption = None,
+    endpoint: EndpointOption = None,
     embedding_model: ModelOption = "embedded",
     reranker: RerankerOption = None,
     session: Annotated[str | None, typer.Option(help="Go on with this conversation.")] = None,
@@ -117,7 +127,8 @@ def chat(
     from .repl import Repl
 
     with opened_library(library, embedding_model, reranker) as opened:
-        Repl(opened, profile, session, screen()).run()
+        talk = Repl(opened, profile, session, screen(), chat_model=chat_model, endpoint=endpoint)
+        talk.run()
 
 
 @sessions_app.command("ls")
@@ -166,6 +177,8 @@ def doctor(
     repair: Annotated[
         bool, typer.Option("--repair", help="Rebuild from the sources what is damaged.")
     ] = False,
+    endpoint: EndpointOption = None,
+    chat_model: ChatModelOption = None,
     library: LibraryOption = HERE,
     embedding_model: ModelOption = "embedded",
     json: JsonOption = False,
@@ -179,7 +192,7 @@ def doctor(
         with progress_bar("files") as tell:
             findings = rebuild(library, embedding_model, tell)
     else:
-        findings = examine(library, embedding_model)
+        findings = examine(library, embedding_model, endpoint, chat_model)
     if json:
         print_json([asdict(finding) for finding in findings])
     else:
@@ -206,10 +219,18 @@ def demo(
 
 
 @contextmanager
-def _agent(library: Library, profile: str, session: str | None) -> Iterator[Agent]:
+def _agent(
+    library: Library,
+    profile: str,
+    chat_model: str | None,
+    endpoint: str | None,
+    session: str | None,
+) -> Iterator[Agent]:
     from .agent import Agent
 
-    with Agent(library, profile, session=session) as agent:
+    with Agent(
+        library, profile, chat_model=chat_model, endpoint=endpoint, session=session
+    ) as agent:
         yield agent
 
 
@@ -217,7 +238,10 @@ def _attachment(name: str) -> str | bytes:
     return sys.stdin.buffer.read() if name == "-" else name
 
 
-def _answer(agent: Agent, question: str, images: list[str | bytes]) -> Answer:
+def _answer(
+    agent: Agent, question: str, images: list[str | bytes]
+) -> tuple[Answer, LimnerError | None]:
+    """The answer; or what had come of it, labelled, and the error that cut it short."""
     from .events import AnswerReady, Failed, StepStarted
 
     with screen().working("loading") as tell:
@@ -225,9 +249,9 @@ def _answer(agent: Agent, question: str, images: list[str | bytes]) -> Answer:
             if isinstance(event, StepStarted):
                 tell(event.step)
             elif isinstance(event, AnswerReady):
-                return event.answer
+                return event.answer, None
             elif isinstance(event, Failed):
                 if event.interrupted:
                     raise KeyboardInterrupt
-                raise event.error
+                return event.partial, event.error
     raise AssertionError("a stream ends in an answer or a failure")

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "HERE",
+    "ChatModelOption",
+    "EndpointOption",
     "JsonOption",
     "LibraryOption",
     "ModelOption",
@@ -40,7 +42,27 @@ LibraryOption = Annotated[
 ]
 ProfileOption = Annotated[
     str,
-    typer.Option("--profile", envvar="LIMNER_PROFILE", help="Which models: embedded."),
+    typer.Option(
+        "--profile",
+        envvar="LIMNER_PROFILE",
+        help="Which chat model answers: embedded (quotes), local or server.",
+    ),
+]
+ChatModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--chat-model",
+        envvar="LIMNER_CHAT_MODEL",
+        help="embedded, a folder, Qwen/Qwen2-VL-2B-Instruct, or a name that the server knows.",
+    ),
+]
+EndpointOption = Annotated[
+    str | None,
+    typer.Option(
+        "--endpoint",
+        envvar="LIMNER_ENDPOINT",
+        help="http://HOST:PORT/v1 of a chat server; its key goes into LIMNER_CHAT_KEY.",
+    ),
 ]
 ModelOption = Annotated[
     str,

@@ -23,6 +23,7 @@ from ..tools.media import decode_image
 from ..tools.ocr import Line
 from .answer import Answer
 from .events import AnswerReady, Event, Failed, PictureDropped, PictureStarted, StepStarted
+from .profiles import amounts_to, profile_of
 from .sessions import Session, Sessions
 from .state import Attachment, Exchange
 
@@ -95,12 +96,14 @@ class Conversation:
 
     Args:
         library: what is answered from.
-        profile: which models fill the roles.
+        profile: which chat model answers.
         session: the name of an earlier conversation to go on with, or of a new one; the date and
             time where left out.
-        chat_model: in place of the profile's.
+        chat_model: in place of the profile's, as for `limner.agent.agent.Agent`.
+        endpoint: of a server, as for `limner.agent.agent.Agent`.
 
     Attributes:
+        profile: the name of the profile that all this comes to.
         queued: the pictures for the next question.
         last: the latest answer, if there is one.
         kept: whether turns are written down; not in a library that cannot be written, and then
@@ -109,6 +112,7 @@ class Conversation:
     Raises:
         UserError: not a session name.
         LibraryDamaged: the session cannot be read.
+        DeveloperError: there is no such profile.
     """
 
     def __init__(
@@ -117,14 +121,17 @@ class Conversation:
         profile: str,
         session: str | None = None,
         *,
-        chat_model: BaseChatModel | None = None,
+        chat_model: str | BaseChatModel | None = None,
+        endpoint: str | None = None,
     ) -> None:
         self.library = library
-        self.profile = profile
+        named = chat_model if isinstance(chat_model, str) else None
+        self.profile = amounts_to(profile_of(profile), named, endpoint).name
         self.queued: list[Queued] = []
         self.sessions = Sessions(library.folder)
         self.kept = _can_write(library.folder)
         self._chat_model = chat_model
+        self._endpoint = endpoint
         self._agent: Agent | None = None
         self._loading: Thread | None = None
         self._hurry = Flag()
@@ -209,7 +216,11 @@ class Conversation:
         from .agent import Agent
 
         name = self.session.name if self.kept else None
-        return Agent(self.library, profile, chat_model=self._chat_model, session=name)
+        model = self._chat_model
+        if isinstance(model, str) and "embedded" in (profile, model):
+            model = None  # the name of another profile's model
+        endpoint = self._endpoint if profile == "server" else None
+        return Agent(self.library, profile, chat_model=model, endpoint=endpoint, session=name)
 
     def _settle(self) -> None:
         """Wait until nothing is being loaded any more."""
@@ -226,11 +237,15 @@ class Conversation:
         return self._agent
 
     def use_profile(self, name: str) -> None:
-        """Answer with other models from now on.
+        """Answer with another chat model from now on; the one before stays where this fails.
+
+        The model named at the start goes with ``local`` and ``server``, the endpoint with
+        ``server``.
 
         Raises:
-            DeveloperError: there is no such profile.
-            ModelMissing: it cannot be run here; the one before stays.
+            DeveloperError: there is no such profile, or it needs an endpoint.
+            ModelMissing: it cannot be run here.
+            ModelError: it is there, and not as it should be.
         """
         self._settle()
         agent = self._new_agent(name)

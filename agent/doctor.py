@@ -40,22 +40,31 @@ class Finding:
     hint: str = ""
 
 
-def examine(folder: Path, embedding_model: str) -> list[Finding]:
+def examine(
+    folder: Path,
+    embedding_model: str,
+    endpoint: str | None = None,
+    chat_model: str | None = None,
+) -> list[Finding]:
     """Look at the installation, the models and a library.
 
     Args:
         folder: the library's.
         embedding_model: as for ``Library.open``.
+        endpoint: of a chat server that is looked at as well.
+        chat_model: as that server calls it; the first that it lists if left out.
     """
     checks: tuple[Callable[[], Iterator[Finding]], ...] = (
         _packages,
         lambda: _model(embedding_model),
         lambda: _library(folder, embedding_model),
+        lambda: _server(endpoint, chat_model),
     )
     findings: list[Finding] = []
     for check in checks:
         try:
-            findings += check()
+            for finding in check():
+                findings.append(finding)
         except LimnerError as error:
             findings.append(Finding("error", type(error).__name__, str(error), error.hint))
     return findings
@@ -191,6 +200,13 @@ def _sessions(folder: Path) -> Iterator[Finding]:
             sessions.open(name)
         except LimnerError as error:
             yield Finding("error", "session", str(error), error.hint)
+
+
+def _server(endpoint: str | None, chat_model: str | None) -> Iterator[Finding]:
+    if endpoint is not None:
+        from .server_check import examine_server
+
+        yield from examine_server(endpoint, chat_model)
 
 
 def _files(names: Sequence[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from ..errors import LimnerError
 from ..index.passage import Passage
@@ -20,6 +21,7 @@ __all__ = [
     "StepFinished",
     "StepStarted",
     "TextDelta",
+    "ToolCalled",
 ]
 
 
@@ -54,6 +56,19 @@ class TextDelta:
     """A piece of the draft as it comes, slots and all. ``AnswerReady`` is what counts."""
 
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCalled:
+    """The chat model uses a tool; the words that came before it are no part of the answer.
+
+    Attributes:
+        name: of the tool, as the model wrote it.
+        arguments: as the model wrote them.
+    """
+
+    name: str
+    arguments: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +138,7 @@ Event = (
     | StepFinished
     | SourcesFound
     | TextDelta
+    | ToolCalled
     | PictureStarted
     | PictureStep
     | PictureReady

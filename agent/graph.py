@@ -71,7 +71,7 @@ def _after_reason(state: TurnState) -> str | list[Send]:
     """One branch per slot; an empty list would end the graph, so no slot goes to ``check``."""
     if not state["answerable"]:
         return "compose"
-    shared = {"attachments": state["attachments"], "passages": state["passages"]}
+    shared = {name: state[name] for name in ("attachments", "passages", "pointed")}
     tasks = [SlotTask(slot=slot, **shared) for slot in steps.slots(state)]  # type: ignore[typeddict-item]
     return [Send("illustrate", task) for task in tasks] or "check"
 

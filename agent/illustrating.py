@@ -17,7 +17,7 @@ from ..tools.sentences import stems
 from .answer import Generated, Marked, Picture, Retrieved
 from .draft import Slot
 from .events import PictureStarted, PictureStep
-from .state import Attachment, Dropped, Made, SlotTask, TurnState
+from .state import Attachment, Dropped, Made, Pointed, SlotTask, TurnState
 from .workbench import Workbench
 
 __all__ = ["checked", "illustrated"]
@@ -40,7 +40,8 @@ def illustrated(task: SlotTask, work: Workbench, tell: Callable[[Any], None]) ->
             return Dropped(f"there is no picture at [{slot.target}]")
         if slot.kind == "show":
             return _show(slot, target)
-        return _mark(slot, target, _lines(target, task["attachments"], work), work)
+        seen = _seen(slot, task["pointed"])
+        return _mark(slot, target, _lines(target, task["attachments"], work), seen, work)
     except LimnerError as error:
         return Dropped(str(error))
     except Exception as error:  # an exception in one branch would end the whole turn
@@ -69,13 +70,23 @@ def _show(slot: Slot, target: Passage) -> Picture:
     return Picture(target.image, caption, caption, Retrieved(target))
 
 
-def _mark(slot: Slot, target: Passage, lines: Sequence[Line], work: Workbench) -> Result:
+def _seen(slot: Slot, pointed: Sequence[Pointed]) -> tuple[Box, ...]:
+    """Where the chat model itself saw what the slot asks for."""
+    return next((p.boxes for p in pointed if (p.target, p.words) == (slot.target, slot.words)), ())
+
+
+def _mark(
+    slot: Slot, target: Passage, lines: Sequence[Line], seen: tuple[Box, ...], work: Workbench
+) -> Result:
+    """Boxes around the line that says the words, else around what the chat model pointed at."""
     line = best_line(slot.words, lines)
-    if line is None or target.image is None:
+    boxes, words = ((line.box,), line.text) if line else (seen, slot.words)
+    if not boxes or target.image is None:
         return Dropped(f"“{slot.words}” was not found on {target.source}")
-    copy = mark(work.media.open(target.image), [line.box])
-    alt = f"{target.source} with a box around “{line.text}”"
-    return Picture(work.media.put(copy), line.text, alt, Marked(target, (line.box,)))
+    copy = mark(work.media.open(target.image), boxes)
+    by = "" if line else ", as the chat model sees it"
+    alt = f"{target.source} with a box around “{words}”{by}"
+    return Picture(work.media.put(copy), f"{words}{by}", alt, Marked(target, boxes))
 
 
 def _draw(slot: Slot, work: Workbench, tell: Callable[[Any], None]) -> Result:
@@ -142,7 +153,7 @@ def _fault(slot: Slot, picture: Picture, state: TurnState, work: Workbench) -> s
         return "the picture is blank"
     if isinstance(picture.origin, Marked):
         lines = _lines(picture.origin.passage, state["attachments"], work)
-        return _marked_fault(slot, picture.origin, lines)
+        return _marked_fault(slot, picture.origin, lines, _seen(slot, state["pointed"]))
     if isinstance(picture.origin, Retrieved):
         return _shown_fault(slot, picture.origin.passage, work)
     return None
@@ -163,8 +174,12 @@ def _shown_fault(slot: Slot, passage: Passage, work: Workbench) -> str | None:
     return f"the picture of {passage.place} does not show “{slot.words}”"
 
 
-def _marked_fault(slot: Slot, origin: Marked, lines: Sequence[Line]) -> str | None:
-    """Within every box there must be a line that says the words."""
+def _marked_fault(
+    slot: Slot, origin: Marked, lines: Sequence[Line], seen: tuple[Box, ...]
+) -> str | None:
+    """Within every box there must be a line that says the words, where they can be read at all."""
+    if origin.boxes and origin.boxes == seen and best_line(slot.words, lines) is None:
+        return None
     for box in origin.boxes:
         inside = [line for line in lines if _centre_within(line.box, box)]
         if best_line(slot.words, inside) is None:

@@ -24,6 +24,7 @@ from .events import (
     SourcesFound,
     StepStarted,
     TextDelta,
+    ToolCalled,
 )
 from .plain_text import clean, clean_line
 
@@ -81,6 +82,9 @@ class Preview:
             case TextDelta():
                 self._pieces += self._parser.feed(event.text)
                 self._say("writing")
+            case ToolCalled():
+                self._parser, self._pieces = DraftParser(), []
+                self._say(event.name.replace("_", " "))
             case StepStarted():
                 self._say(_STEPS.get(event.step, event.step))
             case SourcesFound():

@@ -1,36 +1,44 @@
-"""Which model fills which role. Knows names; loads nothing until a role is asked for."""
+"""Which model fills which role. Knows names; loads nothing until a role is asked for.
+
+A profile names the chat model. What passages are found with is the library's own matter, since its
+vectors are of one embedding model: ``Library.open`` and ``--embedding-model`` say which.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from langchain_core.language_models import BaseChatModel
+from ..errors import DeveloperError
 
-from ..errors import DeveloperError, ModelMissing
-from ..tools.sentences import Encoder
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
 
-__all__ = ["PROFILES", "Profile", "chat_model_of", "profile_of"]
+    from ..tools.sentences import Encoder
+
+__all__ = ["LOCAL_CHAT_MODEL", "PROFILES", "Profile", "amounts_to", "chat_model_of", "profile_of"]
+
+LOCAL_CHAT_MODEL = "Qwen/Qwen2-VL-2B-Instruct"
+"""The chat model of the profile ``local`` where no other is named."""
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """The models of one way to run.
+    """The chat model of one way to run.
 
     Attributes:
         name: ``embedded``, ``local`` or ``server``.
         summary: for people, in a line.
-        ready: whether this version can run it.
     """
 
     name: str
     summary: str
-    ready: bool
 
 
 PROFILES = {
-    "embedded": Profile("embedded", "no download, runs on a CPU; answers by quoting", True),
-    "local": Profile("local", "Qwen3 embeddings, Qwen2-VL and SDXL on one machine", False),
-    "server": Profile("server", "any OpenAI-compatible endpoint", False),
+    "embedded": Profile("embedded", "no download, runs on a CPU; answers by quoting"),
+    "local": Profile("local", "Qwen2-VL on this machine, or another model: --chat-model"),
+    "server": Profile("server", "any OpenAI-compatible server: --endpoint"),
 }
 
 
@@ -39,26 +47,58 @@ def profile_of(name: str) -> Profile:
 
     Raises:
         DeveloperError: there is none of that name.
-        ModelMissing: this version cannot run it yet.
     """
     if name not in PROFILES:
         raise DeveloperError(f"no profile {name!r}", f"one of: {', '.join(PROFILES)}")
-    profile = PROFILES[name]
-    if not profile.ready:
-        raise ModelMissing(
-            f"the profile {name!r} is not part of this version yet",
-            "use --profile embedded, or give Agent(chat_model=…) any LangChain chat model",
-        )
-    return profile
+    return PROFILES[name]
 
 
-def chat_model_of(profile: Profile, encoder: Encoder) -> BaseChatModel:
+def amounts_to(profile: Profile, chat_model: str | None, endpoint: str | None) -> Profile:
+    """The profile that a profile and what was named beside it come to.
+
+    The chat model ``embedded`` comes first, then an endpoint, then the profile ``server``, then
+    any other chat model, and last the profile.
+    """
+    if chat_model == "embedded":
+        return PROFILES["embedded"]
+    if endpoint or profile.name == "server":
+        return PROFILES["server"]
+    return PROFILES["local"] if chat_model else profile
+
+
+def chat_model_of(
+    profile: Profile,
+    encoder: Encoder,
+    chat_model: str | None = None,
+    endpoint: str | None = None,
+) -> BaseChatModel:
     """The chat model of a profile.
 
     Args:
-        profile: one that is ready.
+        profile: where nothing else is named.
         encoder: what the embedded one compares sentences with.
-    """
-    from ..tools.chat_models.extractive import Extractive
+        chat_model: ``embedded``, a folder or a name of the hub; on a server, its name there.
+        endpoint: of a server, as ``http://host:8000/v1``.
 
-    return Extractive(encoder=encoder)
+    Raises:
+        DeveloperError: the profile ``server`` without an endpoint, or not such an address.
+        ModelMissing: weights, a package or a server are not there.
+        ModelError: they are there, and not as they should be.
+    """
+    kind = amounts_to(profile, chat_model, endpoint).name
+    if kind == "embedded":
+        from ..tools.chat_models.extractive import Extractive
+
+        return Extractive(encoder=encoder)
+    if kind == "local":
+        from ..tools.chat_models.qwen2_vl import Qwen2VL
+
+        return Qwen2VL.load(chat_model or LOCAL_CHAT_MODEL)
+    if not endpoint:
+        raise DeveloperError(
+            "the profile 'server' needs the address of one",
+            "--endpoint http://HOST:PORT/v1, or set LIMNER_ENDPOINT",
+        )
+    from ..tools.chat_models.server import connect
+
+    return connect(endpoint, chat_model or "")

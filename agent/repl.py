@@ -35,15 +35,17 @@ class Repl:
 
     Args:
         library: what is answered from.
-        profile: which models fill the roles.
+        profile: which chat model answers.
         session: an earlier conversation to go on with, or the name of a new one; a new one gets
             the date and time for a name where left out.
         screen: where everything is written.
-        chat_model: in place of the profile's.
+        chat_model: in place of the profile's, as for `limner.agent.agent.Agent`.
+        endpoint: of a server, as for `limner.agent.agent.Agent`.
 
     Raises:
         UserError: not a session name.
         LibraryDamaged: the session cannot be read.
+        DeveloperError: there is no such profile.
     """
 
     def __init__(
@@ -53,9 +55,12 @@ class Repl:
         session: str | None,
         screen: Screen,
         *,
-        chat_model: BaseChatModel | None = None,
+        chat_model: str | BaseChatModel | None = None,
+        endpoint: str | None = None,
     ) -> None:
-        self._talk = Conversation(library, profile, session, chat_model=chat_model)
+        self._talk = Conversation(
+            library, profile, session, chat_model=chat_model, endpoint=endpoint
+        )
         self._screen = screen
         self._commands = Commands(self._talk, screen, self._retry)
         self._interactive = bool(sys.stdin) and sys.stdin.isatty() and screen.out.is_terminal

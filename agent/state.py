@@ -6,12 +6,12 @@ import operator
 from dataclasses import dataclass
 from typing import Annotated, TypedDict
 
-from ..index.passage import Passage
+from ..index.passage import Box, Passage
 from ..tools.ocr import Line
 from .answer import Answer, Picture, Usage
 from .draft import Slot
 
-__all__ = ["Attachment", "Dropped", "Exchange", "Made", "SlotTask", "TurnState", "fresh"]
+__all__ = ["Attachment", "Dropped", "Exchange", "Made", "Pointed", "SlotTask", "TurnState", "fresh"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,25 @@ class Exchange:
 
 
 @dataclass(frozen=True, slots=True)
+class Pointed:
+    """Where the chat model itself saw what a slot asks for.
+
+    Attributes:
+        target: as in the slot, ``a1``.
+        words: as in the slot.
+        boxes: in pixels of the picture, origin top left.
+    """
+
+    target: str
+    words: str
+    boxes: tuple[Box, ...]
+
+    def __post_init__(self) -> None:
+        boxes = tuple((x0, y0, x1, y1) for x0, y0, x1, y1 in self.boxes)
+        object.__setattr__(self, "boxes", boxes)
+
+
+@dataclass(frozen=True, slots=True)
 class Dropped:
     """Why a slot stays without a picture."""
 
@@ -80,6 +99,7 @@ class TurnState(TypedDict):
     rewrites: int
     retry: bool
     draft: str
+    pointed: tuple[Pointed, ...]
     usage: Usage
     made: Annotated[list[Made], operator.add]
     checked: tuple[Made, ...]
@@ -92,6 +112,7 @@ class SlotTask(TypedDict):
     slot: Slot
     attachments: tuple[Attachment, ...]
     passages: tuple[Passage, ...]
+    pointed: tuple[Pointed, ...]
 
 
 def fresh(
@@ -110,6 +131,7 @@ def fresh(
         rewrites=0,
         retry=False,
         draft="",
+        pointed=(),
         usage=Usage(),
         made=[],
         checked=(),

@@ -8,16 +8,21 @@ graph's business.
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import (
     AIMessage,
     AIMessageChunk,
     BaseMessage,
     HumanMessage,
     SystemMessage,
+    ToolMessage,
 )
+from langchain_core.runnables import Runnable
+from langchain_core.tools import BaseTool
 from langgraph.runtime import Runtime
 
 from ..errors import LimnerError, ModelError
@@ -28,11 +33,20 @@ from ..tools.layout import entries
 from ..tools.ocr import read_lines
 from ..tools.safety import refusal
 from .answer import Usage
+from .calling import ROUNDS, Toolbox, offered, uses_tools
 from .composing import composed
 from .draft import Slot, parse
-from .events import AnswerReady, PictureDropped, PictureReady, SourcesFound, TextDelta
+from .events import (
+    AnswerReady,
+    PictureDropped,
+    PictureReady,
+    SourcesFound,
+    TextDelta,
+    ToolCalled,
+)
 from .grading import relevance
 from .illustrating import checked, illustrated
+from .pointing import pointed
 from .state import Attachment, Dropped, Made, SlotTask, TurnState
 from .wording import reworded, wordings
 from .workbench import Workbench
@@ -51,6 +65,7 @@ __all__ = [
 
 Update = dict[str, Any]
 Context = Runtime[Workbench]
+Model = Runnable[LanguageModelInput, AIMessage]
 
 _PASSAGES = 6
 _LONGEST_DRAFT = 20_000
@@ -122,40 +137,125 @@ def _attached(state: TurnState) -> tuple[Passage, ...]:
 
 
 def reason(state: TurnState, runtime: Context) -> Update:
-    """Let the chat model draft the answer, passing its words on as they come."""
-    messages = _messages(state, runtime.context)
-    draft, whole = "", None
+    """Let the chat model draft the answer, passing its words on as they come.
+
+    A model that calls functions may search further and look closely at a picture in between; the
+    words of its last round are the draft.
+    """
+    work = runtime.context
+    toolbox = Toolbox(work, state["passages"], state["attachments"])
+    tools = toolbox.tools if uses_tools(work) else ()
+    model: Model = work.chat_model.bind_tools(tools) if tools else work.chat_model
+    messages = _fitting(state, work, tools)
+    draft, usage = "", Usage()
+    for number in range(ROUNDS + 1):
+        words, said = _drafted(model, messages, runtime)
+        draft, usage = words or draft, _added(usage, said)
+        if not (said.tool_calls or said.invalid_tool_calls) or work.stopped.is_set():
+            break
+        results = toolbox.answer(
+            said, lambda call: runtime.stream_writer(ToolCalled(call["name"], call["args"]))
+        )
+        messages = _continued(messages, said, results, work, tools)
+        if number == ROUNDS - 1:
+            model = work.chat_model  # no more tools: it must answer now
+    passages = tuple(toolbox.passages)
+    if passages != state["passages"]:
+        runtime.stream_writer(SourcesFound(passages))
+    draft, places = pointed(draft, said.response_metadata.get("seen", []), state, work)
+    return {
+        "draft": draft,
+        "pointed": places,
+        "usage": usage,
+        "answerable": bool(draft.strip()),
+        "passages": passages,
+    }
+
+
+def _drafted(
+    model: Model, messages: list[BaseMessage], runtime: Context
+) -> tuple[str, AIMessageChunk]:
+    """The words of one round and the whole message."""
+    draft, whole = "", AIMessageChunk(content="")
     try:
-        for chunk in runtime.context.chat_model.stream(messages):
+        for chunk in model.stream(messages):
             text = str(chunk.text)
             draft += text
             if text:
                 runtime.stream_writer(TextDelta(text))
             if isinstance(chunk, AIMessageChunk):
-                whole = chunk if whole is None else whole + chunk
+                whole = whole + chunk
             if len(draft) > _LONGEST_DRAFT or runtime.context.stopped.is_set():
                 break
     except LimnerError:
         raise
     except Exception as error:  # whatever a chat model raises, the turn ends in one typed error
         raise ModelError(f"the chat model failed: {type(error).__name__}: {error}") from error
-    usage = _usage(whole)
-    return {"draft": draft, "usage": usage, "answerable": bool(draft.strip())}
+    return draft, whole
 
 
-def _usage(message: AIMessageChunk | None) -> Usage:
-    counts = message.usage_metadata if message is not None else None
+def _continued(
+    messages: list[BaseMessage],
+    said: AIMessageChunk,
+    results: list[ToolMessage],
+    work: Workbench,
+    tools: Sequence[BaseTool],
+) -> list[BaseMessage]:
+    """The messages with a round of calls and results; results beyond the window are left out."""
+    calls = AIMessage(
+        said.content, tool_calls=said.tool_calls, invalid_tool_calls=said.invalid_tool_calls
+    )
+    again = [*messages, calls, *results]
+    if _fits(again, work, tools):
+        return again
+    short = [m.model_copy(update={"content": "This is longer than can be read."}) for m in results]
+    return [*messages, calls, *short]
+
+
+def _fits(messages: list[BaseMessage], work: Workbench, tools: Sequence[BaseTool]) -> bool:
+    """Whether a chat model that knows its window says so; others are asked as it is."""
+    fits = getattr(work.chat_model, "fits", None)
+    return fits is None or bool(fits(messages, tools))
+
+
+def _added(usage: Usage, message: AIMessageChunk) -> Usage:
+    counts = message.usage_metadata
     if counts is None:
-        return Usage()
-    image = counts.get("input_token_details", {}).get("image", 0)
-    return Usage(counts["input_tokens"], counts["output_tokens"], int(image or 0))  # type: ignore[call-overload]
+        return usage
+    image = int(counts.get("input_token_details", {}).get("image", 0) or 0)  # type: ignore[call-overload]
+    return Usage(
+        usage.input_tokens + counts["input_tokens"],
+        usage.output_tokens + counts["output_tokens"],
+        usage.image_tokens + image,
+    )
+
+
+def _fitting(state: TurnState, work: Workbench, tools: Sequence[BaseTool]) -> list[BaseMessage]:
+    """What the model is asked, made to fit its window where it knows one.
+
+    The least relevant passages go first, then the oldest exchanges; the question and the pictures
+    that came with it stay.
+    """
+    messages = _messages(state, work)
+    while not _fits(messages, work, tools):
+        if len(state["passages"]) > 1:
+            state = {**state, "passages": state["passages"][:-1]}
+        elif state["history"]:
+            state = {**state, "history": state["history"][1:]}
+        elif state["passages"]:
+            state = {**state, "passages": ()}
+        else:
+            break
+        messages = _messages(state, work)
+    return messages
 
 
 def _messages(state: TurnState, work: Workbench) -> list[BaseMessage]:
     numbered = [(str(n), p) for n, p in enumerate(state["passages"], 1)]
     attached = [(p.id, p) for p in _attached(state)]
-    offered = [_offered(label, p) for label, p in numbered + attached]
-    text = prompt("question", passages=offered, question=state["question"])
+    shown = [offered(label, p) for label, p in numbered + attached]
+    told = prompt("passages", passages=shown)
+    text = prompt("question", passages=told, question=state["question"])
     content: list[str | dict[Any, Any]] = [{"type": "text", "text": text}]
     content += [_image_block(a, work) for a in state["attachments"]]
     earlier: list[BaseMessage] = []
@@ -164,26 +264,12 @@ def _messages(state: TurnState, work: Workbench) -> list[BaseMessage]:
     asked = HumanMessage(
         content=content,
         additional_kwargs={
-            "passages": offered,
+            "passages": shown,
             "question": state["question"],
             "queries": list(_forms(state)),
         },
     )
     return [SystemMessage(prompt("answer")), *earlier, asked]
-
-
-def _offered(label: str, passage: Passage) -> dict[str, Any]:
-    return {
-        "label": label,
-        "text": passage.text,
-        "context": passage.above,
-        "modality": passage.modality,
-        "source": passage.source,
-        "page": passage.page,
-        "place": passage.place,
-        "score": passage.score,
-        "pictured": passage.image is not None,
-    }
 
 
 def _image_block(attachment: Attachment, work: Workbench) -> dict[Any, Any]:

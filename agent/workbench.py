@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from langchain_core.language_models import BaseChatModel
+from langchain_core.tools import BaseTool
 
 from ..index.library import Library
 from ..tools.image_models.base import ImageModel
@@ -13,7 +16,16 @@ from ..tools.media import MediaStore
 from ..tools.sentences import Encoder
 from .grading import Calibration
 
-__all__ = ["Workbench"]
+__all__ = ["Approve", "Workbench", "nobody_approves"]
+
+
+Approve = Callable[[str, dict[str, Any]], bool]
+"""Asked whether a tool of that name may act with those arguments."""
+
+
+def nobody_approves(name: str, arguments: dict[str, Any]) -> bool:
+    """The answer where nobody can be asked: no."""
+    return False
 
 
 @dataclass(frozen=True)
@@ -29,6 +41,9 @@ class Workbench:
         media: where attachments, marked copies and drawn pictures go; reads through to the
             library's pictures.
         image_model: draws; None where the profile has none.
+        tools: the caller's own, beside those that every chat model with function calls is offered;
+            one that only reads says so in its metadata, ``{"acts": False}``.
+        approve: asked before any other of them runs, with its name and arguments.
         stopped: set when nobody waits for the turn any more; models end within one token.
     """
 
@@ -38,4 +53,6 @@ class Workbench:
     calibration: Calibration | None
     media: MediaStore
     image_model: ImageModel | None = None
+    tools: tuple[BaseTool, ...] = ()
+    approve: Approve = nobody_approves
     stopped: threading.Event = field(default_factory=threading.Event)

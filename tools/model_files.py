@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..errors import ModelMissing
 
-__all__ = ["HUB_REVISIONS", "fingerprint", "need_safetensors", "sha256_of", "snapshot"]
+__all__ = ["HUB_FILES", "HUB_REVISIONS", "fingerprint", "need_safetensors", "sha256_of", "snapshot"]
 
 # Commits as pinned by many independent projects: the hub itself could not be asked here.
 HUB_REVISIONS = {
@@ -19,6 +19,12 @@ HUB_REVISIONS = {
     "Qwen/Qwen3-Reranker-8B": "77d193c791ed757ca307ee72715aa132723da912",
 }
 
+HUB_FILES = (
+    *("*.safetensors", "*.json", "*.jinja"),
+    *("tokenizer.model", "merges.txt", "vocab.txt"),
+)
+"""What of a model on the hub is fetched and looked for: weights, settings, tokenizer."""
+
 _SAMPLES = 64  # places at which a file of weights is looked at; the whole may be gigabytes
 _PICKLED = ("*.bin", "*.pt", "*.pth")
 
@@ -27,8 +33,8 @@ def snapshot(repository: str, revision: str = "") -> tuple[Path, str]:
     """The folder of a hub model in the local Hugging Face cache.
 
     Args:
-        repository: one of ``HUB_REVISIONS``.
-        revision: a commit; the pinned one if left out.
+        repository: its name on the hub.
+        revision: a commit; the pinned one if left out, else the newest that was downloaded.
 
     Returns:
         The folder and the commit.
@@ -39,13 +45,18 @@ def snapshot(repository: str, revision: str = "") -> tuple[Path, str]:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
-    commit = revision or HUB_REVISIONS[repository]
+    pull = f"limner models pull {repository}"
+    commit = revision or HUB_REVISIONS.get(repository, "main")
     try:
-        folder = Path(snapshot_download(repository, revision=commit, local_files_only=True))
+        folder = Path(
+            snapshot_download(
+                repository, revision=commit, local_files_only=True, allow_patterns=list(HUB_FILES)
+            )
+        )
     except LocalEntryNotFoundError:
         raise ModelMissing(
             f"{repository} at {commit[:12]} is not in the local Hugging Face cache",
-            f"hf download {repository} --revision {commit}",
+            f"hf download {repository} --revision {commit}" if revision else pull,
         ) from None
     return folder, folder.name
 

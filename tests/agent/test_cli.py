@@ -121,8 +121,8 @@ def test_user_errors_are_one_line_and_a_hint(place: Path, tmp_path: Path) -> Non
     assert missing.returncode == 1 and one_line(missing, "nowhere.png", "no such file")
     stranger = limner("ask", "x", "--embedding-model", "no/such/folder", cwd=place)
     assert stranger.returncode == 3 and one_line(stranger, "no/such/folder")
-    profile = limner("ask", "x", "--profile", "local", cwd=place)
-    assert profile.returncode == 3 and one_line(profile, "'local'")
+    profile = limner("ask", "x", "--profile", "cloud", cwd=place)
+    assert profile.returncode == 3 and one_line(profile, "'cloud'")
     assert limner("ask", cwd=place).returncode == 2
     assert limner("nonsense", cwd=place).returncode == 2
     suffix = limner("ask", "When was the lighthouse built?", "--export", "x.pdf", cwd=place)

@@ -103,7 +103,7 @@ def test_rerankers_by_name(folder: Path, tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     with pytest.raises(ModelMissing) as caught:
         find_reranker("Qwen/Qwen3-Reranker-0.6B")
-    assert caught.value.hint.startswith("hf download Qwen/Qwen3-Reranker-0.6B --revision e61197ed")
+    assert caught.value.hint == "limner models pull Qwen/Qwen3-Reranker-0.6B"
 
 
 def test_a_score_that_is_no_number(folder: Path) -> None:

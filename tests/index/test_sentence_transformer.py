@@ -197,7 +197,7 @@ def test_a_model_that_was_not_downloaded(hub: Path) -> None:
     commit = "5cf2132abc99cad020ac570b19d031efec650f2b"
     with pytest.raises(ModelMissing, match="not in the local Hugging Face cache") as caught:
         find_embeddings("Qwen/Qwen3-Embedding-4B")
-    assert caught.value.hint == f"hf download Qwen/Qwen3-Embedding-4B --revision {commit}"
+    assert caught.value.hint == "limner models pull Qwen/Qwen3-Embedding-4B"
     with pytest.raises(ModelMissing) as caught:
         find_embeddings("Qwen/Qwen3-Embedding-0.6B?revision=" + "0" * 40)
     assert caught.value.hint.endswith("0" * 40)

@@ -118,15 +118,16 @@ class Qwen2VL(BaseChatModel):
         schemas = [convert_to_openai_tool(tool) for tool in tools]
         return self.bind(tools=schemas, tool_choice=tool_choice, **kwargs)
 
-    def fits(self, messages: list[BaseMessage]) -> bool:
+    def fits(self, messages: list[BaseMessage], tools: Sequence[Any] = ()) -> bool:
         """Whether a question with its pictures leaves room for an answer in the window."""
-        return self.get_num_tokens_from_messages(messages) + self.max_tokens <= self._engine.window
+        tokens = self.get_num_tokens_from_messages(messages, tools)
+        return tokens + self.max_tokens <= self._engine.window
 
     def get_num_tokens_from_messages(
         self, messages: list[BaseMessage], tools: Sequence[Any] | None = None
     ) -> int:
         """Tokens of a question with its pictures, counted by preparing it."""
-        return self._prepared([conversation_of(messages)]).tokens[0]
+        return self._prepared([self._conversation(messages, {"tools": tools})]).tokens[0]
 
     def _prepared(self, conversations: Sequence[Conversation]) -> Prepared:
         preparer = self._engine.preparer
@@ -154,7 +155,11 @@ class Qwen2VL(BaseChatModel):
         for piece in parser.close() if parser else []:
             yield _told(piece, run_manager)
         yield ChatGenerationChunk(
-            message=AIMessageChunk(content="", usage_metadata=_usage(prepared, 0, row.tokens))
+            message=AIMessageChunk(
+                content="",
+                usage_metadata=_usage(prepared, 0, row.tokens),
+                response_metadata={"seen": [list(size) for size in prepared.seen]},
+            )
         )
 
     def _generate(
