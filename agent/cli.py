@@ -58,6 +58,31 @@ sessions_app = typer.Typer(
 )
 app.add_typer(sessions_app, name="sessions")
 
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"limner {version('limner')}")
+        raise typer.Exit
+
+
+@app.callback(no_args_is_help=True)
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            help="Print the version.",
+            is_eager=True,
+            callback=_version,
+            allow_from_autoenv=False,
+        ),
+    ] = False,
+) -> None:
+    """Ask your own documents and screenshots; get answers in text and pictures."""
+
+
 register_library(app)
 register_models(app)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import UserError
+from ..errors import QuestionError, UserError
 from .cli_common import (
     HERE,
     JsonOption,
@@ -126,9 +126,7 @@ def search(
     query: Annotated[str, typer.Argument(help="What to look for.")],
     k: Annotated[int, typer.Option("-k", min=1, max=1000, help="How many passages.")] = 5,
     why: Annotated[bool, typer.Option("--why", help="Say how each score came about.")] = False,
-    source: Annotated[
-        list[str] | None, typer.Option(help="Only in this file, as `ls` names it; repeatable.")
-    ] = None,
+    source: Annotated[list[str] | None, typer.Option(help="Only in this file; repeatable.")] = None,
     folder: Annotated[str, typer.Option(help="Only in this folder.")] = "",
     page: Annotated[str, typer.Option(help="Only on this page, or these: 3-9.")] = "",
     kind: Annotated[str, typer.Option(help="Only text, figure or screenshot.")] = "",
@@ -149,6 +147,8 @@ def search(
     json: JsonOption = False,
 ) -> None:
     """Find passages by meaning and by words."""
+    if not query.strip():
+        raise QuestionError("there is nothing to search for", 'limner search "paper jam"')
     where = _filter(source, folder, page, kind, since, until)
     with existing_library(library, embedding_model, reranker) as opened:
         found = opened.why(query, k, where)
@@ -156,7 +156,11 @@ def search(
     if json:
         from .render import passage_dict
 
-        rows = [{**passage_dict(e.passage), **({"why": str(e)} if why else {})} for e in found]
+        rows = []
+        for e in found:
+            row = passage_dict(e.passage)
+            row |= {"id": e.passage.id, "place": e.passage.place, "kind": e.passage.modality}
+            rows.append(row | ({"why": str(e)} if why else {}))
         for row, e in zip(rows, found, strict=True):
             if around:
                 row["around"] = [passage_dict(passage) for passage in near[e.passage.id]]
@@ -193,7 +197,7 @@ def _pages(text: str) -> tuple[int, int] | None:
         return None
     first, _, last = text.partition("-")
     if not (first.isdecimal() and (last or first).isdecimal()):
-        raise UserError(f"{text!r} are no pages", "--page 3, or --page 3-9")
+        raise UserError(f"{text!r} is no page and no range of pages", "--page 3, or --page 3-9")
     return int(first), int(last or first)
 
 
@@ -213,4 +217,5 @@ def migrate(
         raise UserError("nothing to move to", "limner migrate --store chroma")
     with progress_bar("passages") as tell:
         Library.migrate(Path(library), store, to_embedding_model, tell)
-    screen().say("moved")
+    to = " and ".join(filter(None, (store, to_embedding_model)))
+    screen().say(f"{library}: moved to {to}")

@@ -62,7 +62,7 @@ def test_filters_reasons_and_surroundings(place: Path) -> None:
 def test_filters_that_fit_nothing_or_make_no_sense(place: Path) -> None:
     for arguments, words in (
         (("--folder", "c"), "no passage fits the filter (folder c)"),
-        (("--page", "x"), "are no pages"),
+        (("--page", "x"), "is no page"),
         (("--kind", "video"), "no passage is a video"),
         (("--page", "3"), "no passage fits the filter (pages 3 to 3)"),
     ):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -119,3 +122,25 @@ def test_random_words_are_survived(
         for _ in range(5):
             *_, last = agent.stream("When is high water?", [shot])
             assert isinstance(last, AnswerReady | Failed)
+
+
+def test_the_command_line_answers_with_a_model_of_this_machine(
+    library: Library, shot: Path, tmp_path: Path
+) -> None:
+    folder = chat_model(tmp_path / "model")
+    command = [
+        sys.executable,
+        "-m",
+        "limner",
+        "ask",
+        "What harbour of Friday is this?",
+        "-a",
+        str(shot),
+    ]
+    command += ["--profile", "local", "--chat-model", str(folder), "--json"]
+    command += ["--library", str(tmp_path / "new")]
+    run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=300)
+    assert run.returncode == 0, run.stderr
+    answer = json.loads(run.stdout)
+    assert answer["usage"]["image_tokens"] > 100
+    assert answer["usage"]["output_tokens"] > 0

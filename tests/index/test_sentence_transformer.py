@@ -194,7 +194,6 @@ def test_a_model_in_the_local_cache(hub: Path, qwen3: Path) -> None:
 
 
 def test_a_model_that_was_not_downloaded(hub: Path) -> None:
-    commit = "5cf2132abc99cad020ac570b19d031efec650f2b"
     with pytest.raises(ModelMissing, match="not in the local Hugging Face cache") as caught:
         find_embeddings("Qwen/Qwen3-Embedding-4B")
     assert caught.value.hint == "limner models pull Qwen/Qwen3-Embedding-4B"
