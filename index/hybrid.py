@@ -30,9 +30,9 @@ CODE_WEIGHT = 1.0
 than passages of one template differ in cosine; recall on XQuAD is the same from 0 to 2.5."""
 
 _CODE = re.compile(
-    r"\b(?:error|code|number|ticket|order|invoice|part|#)\W{0,2}[0-9]+\b"
-    r"|\b[a-z]{1,5}-[0-9]+\b"
-    r"|(?![0-9]{1,4}\b|[0-9]+(?:st|nd|rd|th|s)\b)(?=[^\W_]*[0-9])[^\W_]{3,}",
+    r"\b(?:error|code|number|ticket|order|invoice|part|#)\W{0,2}([0-9]+)\b"
+    r"|(\b[a-z]{1,5}-[0-9]+\b"
+    r"|(?![0-9]{1,4}\b|[0-9]+(?:st|nd|rd|th|s)\b)(?=[^\W_]*[0-9])[^\W_]{3,})",
     re.IGNORECASE,
 )
 """``error 809``, ``E-26``, ``T07777``: words with digits, but no years, counts or ordinals."""
@@ -102,7 +102,7 @@ class HybridIndex:
         found, ids = self.store.search(vector[np.newaxis], depth, among)
         cosines = dict(zip(ids[0].tolist(), found[0].tolist(), strict=True))
         said = dict(self.keywords.search(query, depth, among))
-        codes = " ".join(_CODE.findall(query))
+        codes = " ".join(number or word for number, word in _CODE.findall(query))
         coded = dict(self.keywords.search(codes, depth, among))
         rest = [key for key in said | coded if key not in cosines]
         cosines |= zip(rest, (self.store.get(rest) @ vector).tolist(), strict=True)
