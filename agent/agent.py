@@ -24,6 +24,8 @@ from PIL import Image
 from ..errors import LimnerError, ModelError, QuestionError, SourceError
 from ..index.library import Library
 from ..index.passage import Passage
+from ..tools.chat_models.extractive import Extractive
+from ..tools.chat_models.scripted import Scripted
 from ..tools.image_models.base import ImageModel
 from ..tools.media import MediaStore
 from ..tools.sentences import CachedEncoder, Encoder
@@ -116,6 +118,7 @@ class Agent:
         return Workbench(
             library=self.library,
             chat_model=chat_model,
+            reads=not isinstance(chat_model, Extractive | Scripted),
             encoder=encoder,
             calibration=CALIBRATIONS.get(model_name),
             media=MediaStore(self._pictures(), parent=self.library.media),

@@ -8,7 +8,6 @@ what went wrong is told to the model. Knows no chat model.
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,6 +21,7 @@ from ..prompts import prompt
 from ..tools.figures import crop
 from ..tools.grounding import best_line
 from ..tools.layout import entries
+from ..tools.media import png_bytes
 from ..tools.ocr import Line, read_lines
 from ..tools.safety import refusal
 from .state import Attachment
@@ -158,9 +158,7 @@ class Toolbox:
         if scale > 1:
             size = (round(part.width * scale), round(part.height * scale))
             part = part.resize(size, Image.Resampling.LANCZOS)
-        stream = io.BytesIO()
-        part.save(stream, "PNG")
-        data = base64.b64encode(stream.getvalue()).decode("ascii")
+        data = base64.b64encode(png_bytes(part)).decode("ascii")
         said = _said(entries(read_lines(part)))
         return [
             {"type": "text", "text": f"Around “{line.text}” it says: {said}"},

@@ -9,6 +9,7 @@ from ..index.passage import Passage
 from .answer import Answer, Part, Picture, Text
 from .draft import cited, parse
 from .state import Dropped, TurnState
+from .supporting import checked_text
 from .workbench import Workbench
 
 __all__ = ["composed", "partial"]
@@ -24,7 +25,7 @@ def composed(state: TurnState, work: Workbench) -> Answer:
         return Answer((Text(_abstention(state, work)),), state["passages"], abstained=True)
     made = {m.slot.number: m.result for m in state["checked"]}
     return Answer(
-        parts=tuple(_parts(state, made)),
+        parts=tuple(_parts(state, made, work.reads)),
         passages=_numbered(state),
         usage=state["usage"],
     )
@@ -43,9 +44,12 @@ def _numbered(state: TurnState) -> tuple[Passage, ...]:
     return (*state["passages"], *attached)
 
 
-def _parts(state: TurnState, made: Mapping[int, Picture | Dropped]) -> Iterator[Part]:
+def _parts(state: TurnState, made: Mapping[int, Picture | Dropped], check: bool) -> Iterator[Part]:
+    searchable = [passage.searchable for passage in state["passages"]]
     for piece in parse(state["draft"]):
         if isinstance(piece, str):
+            if check:  # what quotes need not be checked for words of its own
+                piece = checked_text(piece, searchable)
             text = _text(piece, len(state["passages"]), len(state["attachments"]))
             if text.content:
                 yield text

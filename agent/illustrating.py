@@ -15,6 +15,7 @@ from ..tools.ocr import Line
 from ..tools.safety import refusal
 from ..tools.sentences import stems
 from .answer import Generated, Marked, Picture, Retrieved
+from .asking import shows
 from .draft import Slot
 from .events import PictureStarted, PictureStep
 from .state import Attachment, Dropped, Made, Pointed, SlotTask, TurnState
@@ -171,6 +172,8 @@ def _shown_fault(slot: Slot, passage: Passage, work: Workbench) -> str | None:
         scores = work.encoder.encode_query([slot.words]) @ work.encoder.encode_document(spoken).T
         if float(scores.max()) >= work.calibration.picture:
             return None
+    if work.reads and shows(slot.words, work.media.open(passage.image or ""), work):
+        return None
     return f"the picture of {passage.place} does not show “{slot.words}”"
 
 

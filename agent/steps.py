@@ -33,6 +33,7 @@ from ..tools.layout import entries
 from ..tools.ocr import read_lines
 from ..tools.safety import refusal
 from .answer import Usage
+from .asking import standalone
 from .calling import ROUNDS, Toolbox, offered, uses_tools
 from .composing import composed
 from .draft import Slot, parse
@@ -94,6 +95,9 @@ def retrieve(state: TurnState, runtime: Context) -> Update:
     queries = state["queries"] or wordings(
         state["question"], state["history"], state["attachments"]
     )
+    if not state["queries"]:
+        alone = standalone(state["question"], state["history"], runtime.context)
+        queries = tuple(dict.fromkeys([alone, *queries])) if alone else queries
     passages = runtime.context.library.search(queries, k=_PASSAGES)
     return {"queries": queries, "passages": passages}
 

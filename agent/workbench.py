@@ -41,6 +41,7 @@ class Workbench:
         media: where attachments, marked copies and drawn pictures go; reads through to the
             library's pictures.
         image_model: draws; None where the profile has none.
+        reads: whether the chat model understands what it is asked; one that quotes does not.
         tools: the caller's own, beside those that every chat model with function calls is offered;
             one that only reads says so in its metadata, ``{"acts": False}``.
         approve: asked before any other of them runs, with its name and arguments.
@@ -53,6 +54,7 @@ class Workbench:
     calibration: Calibration | None
     media: MediaStore
     image_model: ImageModel | None = None
+    reads: bool = False
     tools: tuple[BaseTool, ...] = ()
     approve: Approve = nobody_approves
     stopped: threading.Event = field(default_factory=threading.Event)

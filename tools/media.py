@@ -22,7 +22,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..errors import LibraryDamaged, LibraryReadOnly, SourceError
 
-__all__ = ["MAX_PIXELS", "MediaStore", "decode_image", "is_reference"]
+__all__ = ["MAX_PIXELS", "MediaStore", "decode_image", "is_reference", "png_bytes"]
 
 MAX_PIXELS = 100_000_000
 """Pictures above this are refused before they are decoded (a decoded one takes 4 bytes a pixel)."""
@@ -104,6 +104,19 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
     return levels.point(lambda level: level * scale - black * scale).convert("L")
 
 
+def png_bytes(image: Image.Image) -> bytes:
+    """A picture as a PNG file, every pixel kept."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _jpeg_bytes(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=92)
+    return buffer.getvalue()
+
+
 class MediaStore:
     """A folder of pictures, each named by the hash of its bytes.
 
@@ -127,12 +140,7 @@ class MediaStore:
         Raises:
             LibraryReadOnly: the folder cannot be written.
         """
-        buffer = io.BytesIO()
-        if kind == "png":
-            image.save(buffer, "PNG")
-        else:
-            image.save(buffer, "JPEG", quality=92)
-        data = buffer.getvalue()
+        data = png_bytes(image) if kind == "png" else _jpeg_bytes(image)
         reference = f"{hashlib.sha256(data).hexdigest()}.{kind}"
         target = self.folder / reference
         if not target.exists():
