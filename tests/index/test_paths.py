@@ -125,8 +125,11 @@ def test_members_of_a_docx_that_lead_outside(root: Path, opened: list[str]) -> N
     nothing_left(root)
 
 
-def test_arguments_that_are_no_documents(root: Path, opened: list[str]) -> None:
+def test_arguments_that_are_no_documents(
+    root: Path, opened: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     (root / "docs" / "a.txt").write_text("Words.")
+    monkeypatch.chdir("/usr/lib")  # whose parent holds none of the documents
     with Library.open(root / "library", HashEmbeddings()) as library:
         library.add(root / "docs")
         before = library.stats()
