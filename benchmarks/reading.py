@@ -90,9 +90,8 @@ def answering(model: Qwen2VL, image: Image.Image, rounds: int) -> dict[str, list
 
     def ours() -> None:
         engine._known = ([], None)
-        for chunk in model.stream(messages):
-            usage = getattr(chunk, "usage_metadata", None)
-        assert usage is not None and usage["output_tokens"] == TOKENS
+        told = [getattr(chunk, "usage_metadata", None) for chunk in model.stream(messages)]
+        assert sum(usage["output_tokens"] for usage in told if usage) == TOKENS
 
     def prepared() -> None:
         model._prepared([conversation_of(messages)])
