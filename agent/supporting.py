@@ -20,6 +20,7 @@ UNCITED = "(no source)"
 
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 _CITATIONS = re.compile(r"(?:\s*\[a?\d+\])+")
+_LEADING = re.compile(r"^(?:\[a?\d+\]\s*)+")
 _LEAST = 4  # content words; a shorter sentence without a citation is a turn of phrase
 
 
@@ -40,9 +41,9 @@ def _sentences(line: str) -> list[str]:
     """The sentences of a line, each with its citations and the space behind it; they add up."""
     ends = []
     at = 0
-    for sentence in split_sentences(line):
-        words = _CITATIONS.sub("", sentence)
-        if not words.strip():
+    for piece in split_sentences(line):
+        sentence = _LEADING.sub("", piece)  # citations in front belong to the sentence before
+        if not sentence:
             continue
         at = line.index(sentence, at) + len(sentence) if sentence in line[at:] else len(line)
         if follows := _CITATIONS.match(line, at):

@@ -39,6 +39,11 @@ def test_what_is_borne_out_stays_as_it_is(text: str) -> None:
             f"The keeper of the lighthouse lives far away. {UNCITED}",
         ),
         (
+            "High water is at noon. [1] It lasts until 13:45. [1] The square is there: [a1]",
+            f"High water is at noon. [1] It lasts until 13:45. [1] {UNSUPPORTED} "
+            "The square is there: [a1]",
+        ),
+        (
             "High water is at noon. [1] Port 99 is open. [2]",
             f"High water is at noon. [1] Port 99 is open. [2] {UNSUPPORTED}",
         ),
