@@ -1,7 +1,7 @@
-"""Small questions to a chat model that reads: what a follow-up means, what a picture shows.
+"""Small questions to a chat model that reads: what a follow-up means, what answers, what shows.
 
-A model that quotes is not asked. One that fails or rambles has said nothing: the turn goes on with
-what is known without it.
+A model that quotes is not asked. One that rambles has said nothing: the turn goes on with what is
+known without it. One that fails ends the turn, as it would when it came to write the draft.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from langchain_core.messages import HumanMessage
 from PIL import Image
 
-from ..errors import LimnerError
+from ..errors import LimnerError, ModelError
 from ..prompts import prompt
 from ..tools.media import png_bytes
 from .state import Exchange
 from .workbench import Workbench
 
-__all__ = ["shows", "standalone"]
+__all__ = ["answers", "shows", "standalone"]
 
 _LONGEST = 300  # characters of a question that is worded anew
 _EXCERPT = 500  # characters of an earlier answer
@@ -38,9 +38,18 @@ def standalone(question: str, history: Sequence[Exchange], work: Workbench) -> s
     return line if "\n" not in line and 0 < len(line) <= _LONGEST else ""
 
 
+def answers(question: str, passages: str, work: Workbench) -> bool | None:
+    """Whether passages, as a prompt shows them, answer a question; None where it cannot tell."""
+    return _yes_or_no(prompt("answers", passages=passages, question=question), None, work)
+
+
 def shows(words: str, image: Image.Image, work: Workbench) -> bool | None:
     """Whether a picture shows what words say; None where the model cannot tell."""
-    said = _said(prompt("shows", words=words), image, work).strip().lower().rstrip(".!")
+    return _yes_or_no(prompt("shows", words=words), image, work)
+
+
+def _yes_or_no(text: str, image: Image.Image | None, work: Workbench) -> bool | None:
+    said = _said(text, image, work).strip().lower().rstrip(".!")
     return {"yes": True, "no": False}.get(said)
 
 
@@ -55,6 +64,6 @@ def _said(text: str, image: Image.Image | None, work: Workbench) -> str:
         model = work.chat_model.bind(max_tokens=_TOKENS)
         return str(model.invoke([HumanMessage(content)]).text)
     except LimnerError:
-        return ""
-    except Exception:  # whatever a chat model raises; the draft will say what is wrong with it
-        return ""
+        raise
+    except Exception as error:  # whatever a chat model raises, the turn ends in one typed error
+        raise ModelError(f"the chat model failed: {type(error).__name__}: {error}") from error

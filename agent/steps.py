@@ -33,7 +33,7 @@ from ..tools.layout import entries
 from ..tools.ocr import read_lines
 from ..tools.safety import refusal
 from .answer import Usage
-from .asking import standalone
+from .asking import answers, standalone
 from .calling import ROUNDS, Toolbox, offered, uses_tools
 from .composing import composed
 from .draft import Slot, parse
@@ -107,10 +107,10 @@ def grade(state: TurnState, runtime: Context) -> Update:
     work = runtime.context
     attached = _attached(state)
     found = state["passages"]
-    if drawing_request(state["question"]):
-        answerable, score = True, None
+    if drawing_request(state["question"]) or (work.reads and attached):
+        answerable, score = True, None  # what a picture shows is the model's to say
     elif work.calibration is None:
-        answerable, score = bool(found or attached), None
+        answerable, score = _answerable(state, work), None
     else:
         score = relevance(
             state["question"],
@@ -129,6 +129,15 @@ def grade(state: TurnState, runtime: Context) -> Update:
     if answerable:
         runtime.stream_writer(SourcesFound(found))
     return {"relevance": score, "answerable": answerable, "retry": False}
+
+
+def _answerable(state: TurnState, work: Workbench) -> bool:
+    """Whether anything answers, where nothing was fitted: the chat model is asked, if it reads."""
+    found = state["passages"]
+    if not found or state["attachments"]:
+        return bool(found or state["attachments"])
+    shown = [offered(str(n), passage) for n, passage in enumerate(found, 1)]
+    return answers(state["question"], prompt("passages", passages=shown), work) is not False
 
 
 def _forms(state: TurnState) -> tuple[str, ...]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
+from PIL import Image
 
 from limner.agent.agent import Agent
 from limner.agent.answer import Retrieved
+from limner.errors import ModelError
 from limner.index.library import Library
 
 
@@ -61,7 +64,7 @@ def test_a_follow_up_is_searched_for_as_it_is_meant(library: Library) -> None:
     assert "When is high water at the harbour?" in wording and "High water is at noon" in wording
 
 
-@pytest.mark.parametrize("said", ["", "x" * 400, "one\ntwo", ValueError("no")])
+@pytest.mark.parametrize("said", ["", "x" * 400, "one\ntwo"])
 def test_odd_wordings_are_left_out(library: Library, said: Any) -> None:
     reader = Reader(answers={"Next question": said}, asked=[])
     _, second, *_ = why(library, reader)
@@ -83,3 +86,29 @@ def test_a_picture_is_looked_at(
     assert len(answer.pictures) == kept
     assert all(isinstance(p.origin, Retrieved) for p in answer.pictures)
     assert any("quite other words" in text for text in reader.asked)
+
+
+@pytest.mark.parametrize(("said", "abstained"), [("No.", True), ("yes", False), ("hm", False)])
+def test_whether_passages_answer_is_asked(library: Library, said: str, abstained: bool) -> None:
+    """The vectors of these tests have no threshold that was fitted."""
+    reader = Reader(answers={"Do these passages hold": said}, asked=[])
+    answer = Agent(library, chat_model=reader).ask("When is high water?")
+    assert answer.abstained == abstained
+    assert "High water at the harbour" in reader.asked[0]
+
+
+def test_what_a_photograph_shows_is_the_models_to_say(tmp_path: Path) -> None:
+    """With the shipped embedding model, whose threshold knows texts alone."""
+    Image.new("RGB", (300, 200), "teal").save(tmp_path / "photo.png")
+    with Library.open(tmp_path / "library") as library:
+        reader = Reader(answers={}, draft="A plain teal surface. [a1]", asked=[])
+        answer = Agent(library, chat_model=reader).ask("What is this?", [tmp_path / "photo.png"])
+    assert not answer.abstained and answer.text == "A plain teal surface. [1]"
+
+
+def test_a_model_that_fails_ends_the_turn(library: Library) -> None:
+    reader = Reader(answers={"Next question": ValueError("no")}, asked=[])
+    with Agent(library, chat_model=reader, session="s") as agent:
+        agent.ask("When is high water at the harbour?")
+        with pytest.raises(ModelError, match="ValueError: no"):
+            agent.ask("And who keeps it?")
