@@ -264,7 +264,9 @@ def burst(folder: Path) -> list[Read]:
 
 
 def summary(found: list[Read], slowest: float, largest: float) -> dict[str, Any]:
-    lost = Counter(words for r in found for words in LOST if words in r.outcome)
+    # Where a process cannot be told to have lacked memory, it is said to have done so or crashed.
+    reasons = [next((w for w in reversed(LOST) if w in r.outcome), "") for r in found]
+    lost = Counter(reasons)
     return {
         "inputs": len(found),
         "read": sum(r.outcome == "read" for r in found),
