@@ -11,17 +11,17 @@ import queue
 import tempfile
 import threading
 import uuid
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.tools import BaseTool
+from langchain_core.tools import BaseTool, StructuredTool
 from PIL import Image
 
-from ..errors import LimnerError, ModelError, QuestionError, SourceError
+from ..errors import DeveloperError, LimnerError, ModelError, QuestionError, SourceError
 from ..index.library import Library
 from ..index.passage import Passage
 from ..tools.chat_models.extractive import Extractive
@@ -70,8 +70,8 @@ class Agent:
         image_model: in place of the profile's.
         session: the name of a conversation to go on with; its earlier turns are told to the chat
             model and new ones are written down. Without one nothing is remembered.
-        tools: LangChain tools that the chat model may call beside its own (search_library, zoom,
-            draw), if it calls functions.
+        tools: LangChain tools, or functions with docstrings, that the chat model may call beside
+            its own (search_library, zoom, draw), if it calls functions.
         approve: asked before one of them runs, with its name and arguments; one whose metadata
             says ``{"acts": False}`` only reads, and runs unasked. Nobody approves if left out.
 
@@ -95,7 +95,7 @@ class Agent:
         endpoint: str | None = None,
         image_model: ImageModel | None = None,
         session: str | None = None,
-        tools: Sequence[BaseTool] = (),
+        tools: Sequence[BaseTool | Callable[..., Any]] = (),
         approve: Approve = nobody_approves,
     ) -> None:
         self.library = library
@@ -109,7 +109,7 @@ class Agent:
             self.profile = amounts_to(self.profile, chat_model, endpoint)
             chat_model = chat_model_of(self.profile, encoder, chat_model, endpoint)
         work = self._workbench(chat_model, encoder, image_model)
-        self._work = replace(work, tools=tuple(tools), approve=approve)
+        self._work = replace(work, tools=tuple(map(_as_tool, tools)), approve=approve)
 
     def _workbench(
         self, chat_model: BaseChatModel, encoder: Encoder, image_model: ImageModel | None
@@ -320,6 +320,15 @@ class Agent:
             name, data = path.name, _bytes(path)
         _, reference = keep_picture(data, name, self._work.media)
         return Attachment(reference, name)
+
+
+def _as_tool(given: BaseTool | Callable[..., Any]) -> BaseTool:
+    if isinstance(given, BaseTool):
+        return given
+    try:
+        return StructuredTool.from_function(given)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise DeveloperError(f"{given!r} is no tool: {error}", "give it a docstring") from None
 
 
 def _in_background(events: Iterator[Event], stopped: threading.Event) -> Iterator[Event]:

@@ -18,6 +18,7 @@ from limner.agent.agent import Agent
 from limner.agent.answer import Marked
 from limner.agent.calling import CALLS, ROUNDS
 from limner.agent.events import AnswerReady, TextDelta, ToolCalled
+from limner.errors import DeveloperError
 from limner.index.library import Library
 from limner.tools.chat_models.scripted import Scripted
 from limner.tools.image_models.fake import HashPainter
@@ -183,6 +184,19 @@ def test_a_tool_that_acts_asks_first(library: Library) -> None:
     Agent(library, chat_model=chat, tools=[send, clock], approve=approve).ask("When is it high?")
     assert done == ["hello"] and asked == [("send", {"text": "hello"})]
     assert results(chat)[0] == "sent"
+
+
+def test_a_plain_function_is_a_tool(library: Library) -> None:
+    def depth(place: str) -> str:
+        """How deep the water is."""
+        return f"{place}: four fathoms"
+
+    chat = model(call("depth", place="harbour"), "Four fathoms. [1]")
+    agent = Agent(library, chat_model=chat, tools=[depth], approve=lambda name, values: True)
+    agent.ask("When is high water?")
+    assert results(chat) == ["harbour: four fathoms"]
+    with pytest.raises(DeveloperError):
+        Agent(library, chat_model=chat, tools=[lambda x: x])
 
 
 def test_the_loop_is_bounded(library: Library) -> None:

@@ -25,8 +25,16 @@ from PIL import Image
 from pydantic import BaseModel
 from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer
 
-from limner.errors import ModelError, ModelMissing, QuestionError, SourceError, UserError
+from limner.errors import (
+    DeveloperError,
+    ModelError,
+    ModelMissing,
+    QuestionError,
+    SourceError,
+    UserError,
+)
 from limner.tests.tiny_chat_models import FAMILIES, chat_model
+from limner.tests.tiny_models import qwen3_reranker
 from limner.tools.chat_models.qwen2_vl import Qwen2VL
 
 PROCESSORS = {
@@ -372,6 +380,38 @@ def test_folders_that_cannot_be_loaded(
     weights.rename(tiny / "pytorch_model.bin")
     with pytest.raises(ModelMissing, match="no safetensors"):
         Qwen2VL.load(str(tiny))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("model.safetensors", "version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+        ("config.json", "{", "cannot be read"),
+        ("preprocessor_config.json", None, "cannot be read"),
+        ("tokenizer.json", None, "no tokenizer"),
+    ],
+)
+def test_folders_that_are_not_whole(tiny: Path, name: str, content: str | None, words: str) -> None:
+    (tiny / name).unlink()
+    if content is not None:
+        (tiny / name).write_text(content)
+    with pytest.raises(ModelError, match=words):
+        Qwen2VL.load(str(tiny))
+
+
+def test_a_model_without_eyes_is_no_chat_model_here(tmp_path: Path) -> None:
+    with pytest.raises(ModelMissing, match="does not read pictures"):
+        Qwen2VL.load(str(qwen3_reranker(tmp_path / "text")))
+
+
+def test_it_counts_with_its_own_tokenizer(load: Callable[..., Qwen2VL]) -> None:
+    model = load("qwen2_vl")
+    assert model.get_num_tokens("High water") == len(model.get_token_ids("High water")) > 0
+    assert model.get_num_tokens("<|im_end|>") > 1
+    with pytest.raises(QuestionError):
+        model.invoke([])
+    with pytest.raises(DeveloperError):
+        model.invoke("When?", max_tokens=0)
 
 
 def test_chunks_add_up_to_a_message_with_usage(load: Callable[..., Qwen2VL]) -> None:

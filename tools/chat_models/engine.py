@@ -77,11 +77,18 @@ class Engine:
         folder, revision = find_folder(name)
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         dtype = dtype or ("float32" if device == "cpu" else "bfloat16")
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
-        family = family_of(config.model_type)
+        try:
+            config = AutoConfig.from_pretrained(folder, local_files_only=True)
+            family = family_of(config.model_type)
+            preparer = Preparer(folder, family)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            words = str(error).strip().split("\n")[0][:200]
+            raise ModelError(
+                f"{folder}: its settings, tokenizer or image processor cannot be read ({words})",
+                "download the model's files again",
+            ) from error
         model = load_model(folder, device, dtype, bits)
-        takes = "mm_token_type_ids" in _parameters(model)
-        preparer = Preparer(folder, family, takes)
+        preparer.accepts_types = "mm_token_type_ids" in _parameters(model)
         ends = model.generation_config.eos_token_id
         said = preparer.tokenizer.convert_tokens_to_ids(list(_GROUNDING))
         return cls(

@@ -13,6 +13,7 @@ from ..model_files import need_safetensors, snapshot
 __all__ = ["find_folder", "free_memory", "load_model", "need_memory"]
 
 _AGAIN = "download the model's files again"
+_TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json")
 _ROOM = 1.15
 """What a model takes while it works over its weights: activations and the keys of a few thousand
 tokens. A judgement, meant to refuse what cannot work, not what might be slow."""
@@ -36,6 +37,8 @@ def find_folder(name: str) -> tuple[Path, str]:
     if not (folder / "config.json").is_file():
         raise ModelMissing(f"{folder}: no config.json, so not a model's folder", "limner models ls")
     need_safetensors(folder)
+    if not any((folder / name).is_file() for name in _TOKENIZERS):
+        raise ModelMissing(f"{folder}: no tokenizer ({', '.join(_TOKENIZERS)})", _AGAIN)
     return folder, revision
 
 
@@ -80,7 +83,10 @@ def _weights(path: Path, width: int) -> int:
     """Bytes of a file's tensors at another width, from its header alone."""
     try:
         with path.open("rb") as stream:
-            header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
+            length = int.from_bytes(stream.read(8), "little")
+            if length > path.stat().st_size:
+                raise ValueError("cut off, or a pointer of git lfs: git lfs pull")
+            header = json.loads(stream.read(length))
         shapes = [entry["shape"] for name, entry in header.items() if name != "__metadata__"]
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ModelError(

@@ -70,13 +70,15 @@ class Preparer:
     Args:
         folder: of the model.
         family: its row.
+
+    Attributes:
         accepts_types: whether its ``forward`` takes ``mm_token_type_ids``; a model that does
             gives up its two-dimensional positions without a word where they are missing.
     """
 
-    def __init__(self, folder: Path, family: Family, accepts_types: bool) -> None:
+    def __init__(self, folder: Path, family: Family) -> None:
         self._side = family.token_side
-        self._accepts_types = accepts_types
+        self.accepts_types = True
         self.processor = _processor(folder, family.model_type)
         self.tokenizer = self.processor.tokenizer
         self._template = (
@@ -132,7 +134,7 @@ class Preparer:
             raise ModelOutputError(f"the model's chat template refuses this: {error}") from error
         inputs = dict(out)
         kinds, mask = inputs["mm_token_type_ids"], inputs["attention_mask"]
-        if not self._accepts_types:
+        if not self.accepts_types:
             del inputs["mm_token_type_ids"]
         return Prepared(
             inputs,

@@ -21,7 +21,7 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import PrivateAttr
 
-from ...errors import LimnerError
+from ...errors import DeveloperError, LimnerError, QuestionError
 from ..calling import CallParser, Piece, stops, tools_prompt
 from .decoding import Row, in_background
 from .engine import BATCH_TOKENS, Engine, Sampling
@@ -122,6 +122,12 @@ class Qwen2VL(BaseChatModel):
         """Whether a question with its pictures leaves room for an answer in the window."""
         tokens = self.get_num_tokens_from_messages(messages, tools)
         return tokens + self.max_tokens <= self._engine.window
+
+    def get_token_ids(self, text: str) -> list[int]:
+        """The tokens of a text by the model's own tokenizer; markup in it stays text."""
+        tokenizer = self._engine.preparer.tokenizer
+        found = tokenizer(text, add_special_tokens=False, split_special_tokens=True)
+        return list(found["input_ids"])
 
     def get_num_tokens_from_messages(
         self, messages: list[BaseMessage], tools: Sequence[Any] | None = None
@@ -253,6 +259,8 @@ class Qwen2VL(BaseChatModel):
         return results
 
     def _conversation(self, messages: list[BaseMessage], kwargs: dict[str, Any]) -> Conversation:
+        if not messages:
+            raise QuestionError("there is no message to answer")
         told = tools_prompt(kwargs.get("tools") or (), self.family.calls)
         if told and (wanted := kwargs.get("tool_choice")):
             told += f"\nUse {wanted} now." if wanted != "any" else "\nUse one of them now."
@@ -275,6 +283,8 @@ class Qwen2VL(BaseChatModel):
 
     def _sampling(self, given: dict[str, Any]) -> Sampling:
         names = ("max_tokens", "temperature", "top_p", "seed")
+        if given.get("max_tokens", self.max_tokens) < 1:
+            raise DeveloperError("max_tokens is below 1", "give at least 1")
         return Sampling(**{name: given.get(name, getattr(self, name)) for name in names})
 
 
