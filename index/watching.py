@@ -76,7 +76,7 @@ def _changes(library: Library, places: list[Path], stop: threading.Event) -> Ite
         stop.wait(_PATIENCE_MS / 1000)
         yield False
         return
-    yield True  # what changed between the last sync and the first look of the watcher
+    first = True  # once it looks: what changed between the last sync and then
     for changes in watch(
         *places,
         watch_filter=counts,
@@ -86,4 +86,5 @@ def _changes(library: Library, places: list[Path], stop: threading.Event) -> Ite
         yield_on_timeout=True,
         raise_interrupt=True,
     ):
-        yield bool(changes)
+        yield first or bool(changes)
+        first = False

@@ -101,7 +101,10 @@ def test_an_agent_on_a_server(library: Library, serve: Serve) -> None:
     assert (answer.usage.input_tokens, answer.usage.image_tokens) == (1400, 1334)
 
 
-def test_what_had_come_is_told(library: Library, serve: Serve) -> None:
+def test_what_had_come_is_told(
+    library: Library, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("limner.agent.steps.answers", lambda *_: None)  # only the draft breaks off
     with Agent(library, endpoint=serve("half")) as agent:
         *_, last = agent.stream(QUESTION)
         assert isinstance(last, Failed) and isinstance(last.error, ModelError)
