@@ -96,7 +96,7 @@ def _draw(slot: Slot, work: Workbench, tell: Callable[[Any], None]) -> Result:
     if rule := refusal(slot.words):
         return Dropped(rule.message)
     drawn = work.image_model.generate(
-        ImageRequest(slot.words), lambda k, n: tell(PictureStep(slot.number, k, n))
+        ImageRequest(slot.words), lambda k, n, _: tell(PictureStep(slot.number, k, n))
     )
     origin = Generated(
         model=drawn.model,

@@ -28,7 +28,7 @@ from limner.agent.events import (
 from limner.errors import ModelError
 from limner.index.library import Library
 from limner.tools.chat_models.scripted import Scripted
-from limner.tools.image_models.base import Capabilities, GeneratedImage, ImageRequest
+from limner.tools.image_models.base import GeneratedImage, ImageRequest
 from limner.tools.image_models.fake import HashPainter
 
 QUESTION = "When is high water, and what of the lighthouse?"
@@ -307,8 +307,6 @@ class _BrokenPainter(HashPainter):
 
 
 class _SlowPainter(HashPainter):
-    capabilities = Capabilities(((64, 64),), ("none",), False)
-
     def generate(self, request: ImageRequest, on_step: Any) -> GeneratedImage:
         import time
 

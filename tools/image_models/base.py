@@ -1,14 +1,35 @@
-"""The contract of an image model. Knows requests and pictures; nothing of the turn."""
+"""The contract of an image model: requests, what a model can be asked for, and pictures.
+
+Pure values and one Protocol. Knows no model, no file and nothing of the turn; `checking` holds a
+request against what a model knows, `tool` makes a LangChain tool of a model.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from PIL import Image
 
-__all__ = ["Capabilities", "GeneratedImage", "ImageModel", "ImageRequest"]
+__all__ = [
+    "Capabilities",
+    "Estimate",
+    "GeneratedImage",
+    "ImageModel",
+    "ImageRequest",
+    "OnStep",
+    "Preview",
+    "Range",
+    "Sizes",
+]
+
+Preview = Callable[[], Image.Image | None]
+"""Makes a small picture of how far it has come; None where the model cannot. Only to be called
+within ``on_step``: what it looks at is gone afterwards."""
+
+OnStep = Callable[[int, int, Preview], None]
+"""Told ``(k, n, preview)`` after step k of n. Whatever it raises cancels the picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +43,11 @@ class ImageRequest:
         steps: denoising steps.
         guidance: classifier-free guidance scale.
         scheduler: by name.
-        seed: of the starting noise.
+        seed: of the starting noise; 0 or more, below 2**63.
+        reference: a picture to start from (image-to-image).
+        mask: of the reference's size; what is white is drawn anew, what is black is kept.
+        strength: how much of the reference is drawn over: above 0, at most 1.
+        lora: adapters by name or path, each with its weight.
     """
 
     prompt: str
@@ -32,28 +57,112 @@ class ImageRequest:
     guidance: float | None = None
     scheduler: str | None = None
     seed: int = 0
+    reference: Image.Image | None = field(default=None, repr=False)
+    mask: Image.Image | None = field(default=None, repr=False)
+    strength: float | None = None
+    lora: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """The sizes that a model draws.
+
+    Attributes:
+        own: width and height of its own choice.
+        smallest: pixels of a side.
+        largest: pixels of a side; the same as ``smallest`` where it draws one size only.
+        multiple_of: what each side must be divisible by.
+    """
+
+    own: tuple[int, int]
+    smallest: int
+    largest: int
+    multiple_of: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Numbers that a model takes, both ends included.
+
+    Attributes:
+        own: its own choice.
+        least: the smallest.
+        most: the largest; the same as ``least`` where there is no choice.
+    """
+
+    own: float
+    least: float
+    most: float
 
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a model can be asked for.
+    """What a model can be asked for. Known before any weights are loaded.
 
     Attributes:
-        sizes: ``(width, height)`` pairs it draws; the first is its own choice.
+        sizes: that it draws.
+        steps: that it takes, whole numbers.
+        guidance: scales that it takes; one value only where it knows no guidance.
         schedulers: by name; the first is its own choice.
         negative_prompt: whether it knows one.
+        reference: whether it can start from a picture.
+        mask: whether it can draw a part of a picture anew.
+        lora: whether it takes adapters.
+        scheduler_steps: schedulers that take fewer steps than ``steps.most``, with their most.
     """
 
-    sizes: tuple[tuple[int, int], ...]
+    sizes: Sizes
+    steps: Range
+    guidance: Range
     schedulers: tuple[str, ...]
-    negative_prompt: bool
+    negative_prompt: bool = False
+    reference: bool = False
+    mask: bool = False
+    lora: bool = False
+    scheduler_steps: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a picture will take, as far as it can be told honestly.
+
+    Attributes:
+        seconds: from earlier pictures of this model on this machine; None before the first.
+        bytes: of memory, weights and work together; None where the model runs elsewhere.
+    """
+
+    seconds: float | None = None
+    bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class GeneratedImage:
-    """A drawn picture and everything needed to draw it again."""
+    """A drawn picture and everything needed to draw it again.
 
-    image: Image.Image
+    Attributes:
+        image: RGB.
+        model: its name.
+        revision: which weights.
+        prompt: as asked for.
+        negative_prompt: as asked for.
+        size: width and height in pixels.
+        steps: as asked for; with a strength below 1 fewer are taken.
+        guidance: classifier-free guidance scale.
+        scheduler: by name.
+        seed: of the starting noise.
+        strength: None without a reference.
+        reference: SHA-256 of the reference's size and RGB pixels; empty without one.
+        mask: SHA-256 of the mask's size and grey pixels; empty without one.
+        lora: adapters, each with its weight.
+        device: ``cpu``, ``cuda`` …
+        dtype: of the weights that drew.
+        versions: of what drew it: ``(("diffusers", "0.42.1"), …)``.
+        checked: a safety checker has looked at it; False is to be told to people.
+        notes: what was done beyond the usual, in words: slices, a second attempt.
+        seconds: wall time of drawing, without loading.
+    """
+
+    image: Image.Image = field(repr=False)
     model: str
     revision: str
     prompt: str
@@ -63,32 +172,74 @@ class GeneratedImage:
     guidance: float
     scheduler: str
     seed: int
+    strength: float | None = None
+    reference: str = ""
+    mask: str = ""
+    lora: tuple[tuple[str, float], ...] = ()
+    device: str = ""
+    dtype: str = ""
+    versions: tuple[tuple[str, str], ...] = ()
+    checked: bool = False
+    notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready mapping of all but the picture itself."""
+        values = {name: getattr(self, name) for name in self.__slots__ if name != "image"}
+        return values | {
+            "size": list(self.size),
+            "lora": [list(pair) for pair in self.lora],
+            "versions": dict(self.versions),
+            "notes": list(self.notes),
+        }
 
 
 class ImageModel(Protocol):
     """Draws pictures.
 
     Example:
-        >>> drawn = model.generate(ImageRequest("a red boat", seed=7), lambda k, n: None)
+        >>> from limner.tools.image_models.fake import HashPainter
+        >>> drawn = HashPainter().generate(ImageRequest("a red boat", seed=7), lambda k, n, p: None)
         >>> drawn.image.size
         (64, 64)
     """
 
     @property
-    def capabilities(self) -> Capabilities:
-        """What the model can be asked for."""
+    def name(self) -> str:
+        """What people call it: its folder's name or the hub's."""
         ...
 
-    def generate(
-        self, request: ImageRequest, on_step: Callable[[int, int], None]
-    ) -> GeneratedImage:
+    @property
+    def revision(self) -> str:
+        """Which weights: the hub's commit, or digits made of the files."""
+        ...
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the model can be asked for. Loads nothing."""
+        ...
+
+    def estimate(self, request: ImageRequest) -> Estimate:
+        """What a picture will take.
+
+        Args:
+            request: what would be drawn.
+
+        Raises:
+            UserError: the model cannot draw this.
+        """
+        ...
+
+    def generate(self, request: ImageRequest, on_step: OnStep) -> GeneratedImage:
         """Draw one picture.
 
         Args:
             request: what to draw.
-            on_step: called with ``(k, n)`` after step k of n.
+            on_step: told after every step; raising in it cancels the picture within that step
+                and frees what it held.
 
         Raises:
-            ModelError: the model cannot draw this, or failed.
+            UserError: the request does not fit what the model knows; nothing was loaded.
+            ModelError: the model is not there, does not fit into memory, or failed.
         """
         ...
