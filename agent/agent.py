@@ -34,7 +34,7 @@ from .checkpoints import Checkpoints
 from .composing import partial
 from .events import AnswerReady, Event, Failed, SourcesFound, StepFinished, TextDelta, ToolCalled
 from .grading import CALIBRATIONS
-from .profiles import amounts_to, chat_model_of, profile_of
+from .profiles import TIMEOUT, Choice, chat_model_of, label_of
 from .sessions import Session, Sessions
 from .state import Attachment, TurnState, fresh
 from .workbench import Approve, Workbench, nobody_approves
@@ -61,12 +61,15 @@ class Agent:
 
     Args:
         library: what it answers from.
-        profile: which chat model answers: ``embedded``, ``local`` or ``server``.
+        profile: which chat model answers: ``embedded`` (where nothing is named), ``local`` or
+            ``server``.
         chat_model: in place of the profile's: a folder, a name of the hub, a name that the server
             knows, ``embedded``, or any LangChain chat model. It is asked for the draft format of
             ``prompts/answer.jinja``.
         endpoint: an OpenAI-compatible server, as ``http://host:8000/v1``; naming one is asking
-            for the profile ``server``. Its key comes from the variable ``LIMNER_CHAT_KEY``.
+            for the profile ``server``, and naming another profile beside it is an error. Its key
+            comes from the variable ``LIMNER_CHAT_KEY``. No other variable is looked at.
+        timeout: seconds without a word after which a server is given up.
         image_model: in place of the profile's.
         session: the name of a conversation to go on with; its earlier turns are told to the chat
             model and new ones are written down. Without one nothing is remembered.
@@ -78,7 +81,8 @@ class Agent:
     Raises:
         ModelMissing: the chat model is not there: weights, a package, or a server.
         ModelError: it is there, and not as it should be.
-        DeveloperError: no such profile, or an endpoint that is missing or is none.
+        DeveloperError: no such profile, or an endpoint that is missing, is none, or contradicts
+            the profile or the chat model.
 
     Example:
         >>> with Library.open("my-library") as library, Agent(library) as agent:
@@ -89,25 +93,27 @@ class Agent:
     def __init__(
         self,
         library: Library,
-        profile: str = "embedded",
+        profile: str | None = None,
         *,
         chat_model: str | BaseChatModel | None = None,
         endpoint: str | None = None,
+        timeout: float = TIMEOUT,
         image_model: ImageModel | None = None,
         session: str | None = None,
         tools: Sequence[BaseTool | Callable[..., Any]] = (),
         approve: Approve = nobody_approves,
     ) -> None:
         self.library = library
-        self.profile = profile_of(profile)
+        named = chat_model if isinstance(chat_model, str) else None
+        choice = Choice(profile, named, endpoint)
+        self.profile = choice.amounts_to()
         self.sessions = Sessions(library.folder)
         self._checkpoints = Checkpoints(library.folder)
         self.session: Session | None = self.sessions.open(session) if session else None
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         encoder = CachedEncoder(self.library.embeddings)
         if chat_model is None or isinstance(chat_model, str):
-            self.profile = amounts_to(self.profile, chat_model, endpoint)
-            chat_model = chat_model_of(self.profile, encoder, chat_model, endpoint)
+            chat_model = chat_model_of(choice, encoder, timeout)
         work = self._workbench(chat_model, encoder, image_model)
         self._work = replace(work, tools=tuple(map(_as_tool, tools)), approve=approve)
 
@@ -164,6 +170,11 @@ class Agent:
         from .graph import build
 
         return build()
+
+    @property
+    def model(self) -> str:
+        """Which chat model answers: ``embedded``, a name or a folder, or ``NAME at ADDRESS``."""
+        return label_of(self._work.chat_model)
 
     @property
     def pending(self) -> str | None:

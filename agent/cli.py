@@ -28,6 +28,8 @@ from .cli_common import (
     ModelOption,
     ProfileOption,
     RerankerOption,
+    TimeoutOption,
+    chosen,
     existing_library,
     opened_library,
     print_json,
@@ -36,6 +38,7 @@ from .cli_common import (
 )
 from .cli_library import register as register_library
 from .cli_models import register as register_models
+from .profiles import TIMEOUT, Choice
 
 if TYPE_CHECKING:
     from ..index.library import Library
@@ -102,15 +105,17 @@ def main() -> None:
 
 @app.command()
 def ask(
+    context: typer.Context,
     question: Annotated[str, typer.Argument(help="In plain words.")],
     attach: Annotated[
         list[str] | None,
         typer.Option("-a", "--attach", help="A screenshot or picture; - reads one from stdin."),
     ] = None,
     library: LibraryOption = HERE,
-    profile: ProfileOption = "embedded",
+    profile: ProfileOption = None,
     chat_model: ChatModelOption = None,
     endpoint: EndpointOption = None,
+    timeout: TimeoutOption = TIMEOUT,
     embedding_model: ModelOption = "embedded",
     reranker: RerankerOption = None,
     session: Annotated[str | None, typer.Option(help="Go on with this conversation.")] = None,
@@ -120,19 +125,22 @@ def ask(
     """Answer a question in text and pictures."""
     from .render import save, to_json_dict
 
+    choice = chosen(context)
     with (
         (opened_library if attach else existing_library)(
             library, embedding_model, reranker
         ) as opened,
-        _agent(opened, profile, chat_model, endpoint, session) as agent,
+        _agent(opened, choice, timeout, session) as agent,
     ):
         answer, error = _answer(agent, question, [_attachment(name) for name in attach or []])
         if json and (answer.parts or error is None):
-            print_json(to_json_dict(answer))
+            print_json({**to_json_dict(answer), "model": agent.model})
         elif answer.parts:
             screen().print_answer(answer)
         if error is not None:
             raise error
+        if agent.profile.name != "embedded" and not json:
+            screen().say(f"answered by {agent.model}")
         if export is not None:
             save(answer, export, question)
             screen().say(f"written: {export}")
@@ -140,10 +148,12 @@ def ask(
 
 @app.command()
 def chat(
+    context: typer.Context,
     library: LibraryOption = HERE,
-    profile: ProfileOption = "embedded",
+    profile: ProfileOption = None,
     chat_model: ChatModelOption = None,
     endpoint: EndpointOption = None,
+    timeout: TimeoutOption = TIMEOUT,
     embedding_model: ModelOption = "embedded",
     reranker: RerankerOption = None,
     session: Annotated[str | None, typer.Option(help="Go on with this conversation.")] = None,
@@ -151,8 +161,17 @@ def chat(
     """Talk in the terminal; /help inside tells the rest."""
     from .repl import Repl
 
+    choice = chosen(context)
     with opened_library(library, embedding_model, reranker) as opened:
-        talk = Repl(opened, profile, session, screen(), chat_model=chat_model, endpoint=endpoint)
+        talk = Repl(
+            opened,
+            choice.profile,
+            session,
+            screen(),
+            chat_model=choice.chat_model,
+            endpoint=choice.endpoint,
+            timeout=timeout,
+        )
         talk.run()
 
 
@@ -199,11 +218,14 @@ def collect_garbage(
 
 @app.command()
 def doctor(
+    context: typer.Context,
     repair: Annotated[
         bool, typer.Option("--repair", help="Rebuild from the sources what is damaged.")
     ] = False,
-    endpoint: EndpointOption = None,
+    profile: ProfileOption = None,
     chat_model: ChatModelOption = None,
+    endpoint: EndpointOption = None,
+    timeout: TimeoutOption = TIMEOUT,
     library: LibraryOption = HERE,
     embedding_model: ModelOption = "embedded",
     json: JsonOption = False,
@@ -213,11 +235,12 @@ def doctor(
 
     from .doctor import examine, rebuild
 
+    choice = chosen(context)
     if repair:
         with progress_bar("files") as tell:
             findings = rebuild(library, embedding_model, tell)
     else:
-        findings = examine(library, embedding_model, endpoint, chat_model)
+        findings = examine(library, embedding_model, choice, timeout)
     if json:
         print_json([asdict(finding) for finding in findings])
     else:
@@ -246,15 +269,19 @@ def demo(
 @contextmanager
 def _agent(
     library: Library,
-    profile: str,
-    chat_model: str | None,
-    endpoint: str | None,
+    choice: Choice,
+    timeout: float,
     session: str | None,
 ) -> Iterator[Agent]:
     from .agent import Agent
 
     with Agent(
-        library, profile, chat_model=chat_model, endpoint=endpoint, session=session
+        library,
+        choice.profile,
+        chat_model=choice.chat_model,
+        endpoint=choice.endpoint,
+        timeout=timeout,
+        session=session,
     ) as agent:
         yield agent
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import UserError
+from ..errors import DeveloperError, UserError
+from .profiles import Choice
 
 if TYPE_CHECKING:
     from ..index.library import Library, Progress, Report
@@ -27,6 +28,8 @@ __all__ = [
     "Paths",
     "ProfileOption",
     "RerankerOption",
+    "TimeoutOption",
+    "chosen",
     "existing_library",
     "opened_library",
     "print_json",
@@ -41,11 +44,12 @@ LibraryOption = Annotated[
     Path, typer.Option("--library", envvar="LIMNER_LIBRARY", help="The library's folder.")
 ]
 ProfileOption = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--profile",
         envvar="LIMNER_PROFILE",
-        help="Which chat model answers: embedded (quotes), local or server.",
+        help="Which chat model answers: embedded (quotes; where nothing is named), local or "
+        "server. What the command line names beats these three variables.",
     ),
 ]
 ChatModelOption = Annotated[
@@ -61,7 +65,19 @@ EndpointOption = Annotated[
     typer.Option(
         "--endpoint",
         envvar="LIMNER_ENDPOINT",
-        help="http://HOST:PORT/v1 of a chat server; its key goes into LIMNER_CHAT_KEY.",
+        help="http://HOST:PORT/v1 of a chat server, which means --profile server; its key goes "
+        "into LIMNER_CHAT_KEY.",
+    ),
+]
+TimeoutOption = Annotated[
+    float,
+    typer.Option(
+        "--timeout",
+        envvar="LIMNER_TIMEOUT",
+        metavar="SECONDS",
+        min=0.1,
+        max=86_400,
+        help="Give the chat server up after so long without a word.",
     ),
 ]
 ModelOption = Annotated[
@@ -89,6 +105,25 @@ def screen() -> Screen:
     from .terminal import Screen
 
     return Screen()
+
+
+def chosen(context: typer.Context) -> Choice:
+    """The chat model that the command line and, where it leaves that open, variables name.
+
+    Raises:
+        BadParameter: they contradict each other.
+    """
+    given = {name: context.params[name] for name in ("profile", "chat_model", "endpoint")}
+    variables = {
+        name
+        for name in given
+        if getattr(context.get_parameter_source(name), "name", "") == "ENVIRONMENT"
+    }
+    said = Choice(**{name: value for name, value in given.items() if name not in variables})
+    try:
+        return said.completed(Choice(**{name: given[name] for name in variables}))
+    except DeveloperError as error:
+        raise typer.BadParameter(f"{error}; {error.hint}.") from None
 
 
 @contextmanager

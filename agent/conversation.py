@@ -23,7 +23,7 @@ from ..tools.media import decode_image
 from ..tools.ocr import Line
 from .answer import Answer
 from .events import AnswerReady, Event, Failed, PictureDropped, PictureStarted, StepStarted
-from .profiles import amounts_to, profile_of
+from .profiles import TIMEOUT, Choice
 from .sessions import Session, Sessions
 from .state import Attachment, Exchange
 
@@ -101,6 +101,7 @@ class Conversation:
             time where left out.
         chat_model: in place of the profile's, as for `limner.agent.agent.Agent`.
         endpoint: of a server, as for `limner.agent.agent.Agent`.
+        timeout: seconds without a word after which a server is given up.
 
     Attributes:
         profile: the name of the profile that all this comes to.
@@ -112,26 +113,28 @@ class Conversation:
     Raises:
         UserError: not a session name.
         LibraryDamaged: the session cannot be read.
-        DeveloperError: there is no such profile.
+        DeveloperError: there is no such profile, or it contradicts the endpoint.
     """
 
     def __init__(
         self,
         library: Library,
-        profile: str,
+        profile: str | None = None,
         session: str | None = None,
         *,
         chat_model: str | BaseChatModel | None = None,
         endpoint: str | None = None,
+        timeout: float = TIMEOUT,
     ) -> None:
         self.library = library
         named = chat_model if isinstance(chat_model, str) else None
-        self.profile = amounts_to(profile_of(profile), named, endpoint).name
+        self.profile = Choice(profile, named, endpoint).amounts_to().name
         self.queued: list[Queued] = []
         self.sessions = Sessions(library.folder)
         self.kept = _can_write(library.folder)
         self._chat_model = chat_model
         self._endpoint = endpoint
+        self._timeout = timeout
         self._agent: Agent | None = None
         self._loading: Thread | None = None
         self._hurry = Flag()
@@ -220,7 +223,14 @@ class Conversation:
         if isinstance(model, str) and "embedded" in (profile, model):
             model = None  # the name of another profile's model
         endpoint = self._endpoint if profile == "server" else None
-        return Agent(self.library, profile, chat_model=model, endpoint=endpoint, session=name)
+        return Agent(
+            self.library,
+            profile,
+            chat_model=model,
+            endpoint=endpoint,
+            timeout=self._timeout,
+            session=name,
+        )
 
     def _settle(self) -> None:
         """Wait until nothing is being loaded any more."""

@@ -15,6 +15,7 @@ from ..index.embeddings import Embeddings, find_embeddings
 from ..index.library import Library
 from ..index.report import Problem, Progress
 from .grading import CALIBRATIONS
+from .profiles import LOCAL_CHAT_MODEL, TIMEOUT, Choice
 from .sessions import Sessions
 
 __all__ = ["Finding", "examine", "rebuild"]
@@ -43,30 +44,31 @@ class Finding:
 def examine(
     folder: Path,
     embedding_model: str,
-    endpoint: str | None = None,
-    chat_model: str | None = None,
+    choice: Choice | None = None,
+    timeout: float = TIMEOUT,
 ) -> list[Finding]:
     """Look at the installation, the models and a library.
 
     Args:
         folder: the library's.
         embedding_model: as for ``Library.open``.
-        endpoint: of a chat server that is looked at as well.
-        chat_model: as that server calls it; the first that it lists if left out.
+        choice: of the chat model; a server is asked, weights are looked for.
+        timeout: seconds without a word after which a server is given up.
     """
-    checks: tuple[Callable[[], Iterator[Finding]], ...] = (
-        _packages,
-        lambda: _model(embedding_model),
-        lambda: _library(folder, embedding_model),
-        lambda: _server(endpoint, chat_model),
+    choice = choice or Choice()
+    checks: tuple[tuple[str, Callable[[], Iterator[Finding]]], ...] = (
+        ("packages", _packages),
+        ("embedding model", lambda: _model(embedding_model)),
+        ("library", lambda: _library(folder, embedding_model)),
+        ("chat model", lambda: _chat_model(choice, timeout)),
     )
     findings: list[Finding] = []
-    for check in checks:
+    for what, check in checks:
         try:
             for finding in check():
                 findings.append(finding)
         except LimnerError as error:
-            findings.append(Finding("error", type(error).__name__, str(error), error.hint))
+            findings.append(Finding("error", what, str(error), error.hint))
     return findings
 
 
@@ -202,11 +204,31 @@ def _sessions(folder: Path) -> Iterator[Finding]:
             yield Finding("error", "session", str(error), error.hint)
 
 
-def _server(endpoint: str | None, chat_model: str | None) -> Iterator[Finding]:
-    if endpoint is not None:
+def _chat_model(choice: Choice, timeout: float) -> Iterator[Finding]:
+    """Which one answers, and whether it can."""
+    kind = choice.amounts_to().name
+    if kind == "embedded":
+        yield Finding("ok", "chat model", "embedded: quotes, on this machine")
+    elif kind == "local":
+        yield _local(choice.chat_model or LOCAL_CHAT_MODEL)
+    else:
         from .server_check import examine_server
 
-        yield from examine_server(endpoint, chat_model)
+        endpoint = choice.server()
+        name = choice.chat_model or "the first that it lists"
+        detail = f"{name} at {endpoint}: questions, passages and pictures are sent there"
+        yield Finding("ok", "chat model", detail)
+        yield from examine_server(endpoint, choice.chat_model, timeout)
+
+
+def _local(name: str) -> Finding:
+    from .known_models import place_of
+
+    place = place_of(name)
+    if place.here:
+        return Finding("ok", "chat model", f"{name}: reads, on this machine")
+    missing = f"{name} is not here: missing {', '.join(place.missing)}"
+    return Finding("error", "chat model", missing, f"limner models pull {name}")
 
 
 def _files(names: Sequence[str]) -> str:

@@ -1,12 +1,15 @@
 """Which model fills which role. Knows names; loads nothing until a role is asked for.
 
-A profile names the chat model. What passages are found with is the library's own matter, since its
+A profile names the chat model. What a person says now beats what a variable says for always: a
+variable that goes against the command line is left aside, so that ``--profile embedded`` sends
+nothing to the server that ``LIMNER_ENDPOINT`` names. Two of equal standing that contradict each
+other are an error. What passages are found with is the library's own matter, since its
 vectors are of one embedding model: ``Library.open`` and ``--embedding-model`` say which.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..errors import DeveloperError
@@ -16,10 +19,22 @@ if TYPE_CHECKING:
 
     from ..tools.sentences import Encoder
 
-__all__ = ["LOCAL_CHAT_MODEL", "PROFILES", "Profile", "amounts_to", "chat_model_of", "profile_of"]
+__all__ = [
+    "LOCAL_CHAT_MODEL",
+    "PROFILES",
+    "TIMEOUT",
+    "Choice",
+    "Profile",
+    "chat_model_of",
+    "label_of",
+    "profile_of",
+]
 
 LOCAL_CHAT_MODEL = "Qwen/Qwen2-VL-2B-Instruct"
 """The chat model of the profile ``local`` where no other is named."""
+
+TIMEOUT = 120.0
+"""Seconds without a word after which a server is given up, where nothing else is said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,39 +68,96 @@ def profile_of(name: str) -> Profile:
     return PROFILES[name]
 
 
-def amounts_to(profile: Profile, chat_model: str | None, endpoint: str | None) -> Profile:
-    """The profile that a profile and what was named beside it come to.
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What was named of a chat model; None where nothing was.
 
-    The chat model ``embedded`` comes first, then an endpoint, then the profile ``server``, then
-    any other chat model, and last the profile.
+    Attributes:
+        profile: ``embedded``, ``local`` or ``server``.
+        chat_model: ``embedded``, a folder or a name of the hub; on a server, its name there.
+        endpoint: of a server, as ``http://host:8000/v1``; empty says that there is none.
     """
-    if chat_model == "embedded":
-        return PROFILES["embedded"]
-    if endpoint or profile.name == "server":
-        return PROFILES["server"]
-    return PROFILES["local"] if chat_model else profile
+
+    profile: str | None = None
+    chat_model: str | None = None
+    endpoint: str | None = None
+
+    def amounts_to(self) -> Profile:
+        """The profile that all this comes to; ``embedded`` where nothing was named.
+
+        A chat model overrides the profile's own.
+
+        Raises:
+            DeveloperError: no such profile, or an endpoint beside what answers on this machine.
+        """
+        profile = profile_of(self.profile) if self.profile else None
+        here = profile and profile.name != "server"
+        if self.endpoint and (here or self.chat_model == "embedded"):
+            one = f"the profile {self.profile!r}" if here else "the chat model 'embedded'"
+            raise DeveloperError(
+                f"{one} answers on this machine, an endpoint names a server: they contradict",
+                "leave one of them out (LIMNER_PROFILE, LIMNER_CHAT_MODEL and LIMNER_ENDPOINT "
+                "count too)",
+            )
+        if self.chat_model == "embedded":
+            return PROFILES["embedded"]
+        if self.endpoint or self.profile == "server":
+            return PROFILES["server"]
+        return PROFILES["local"] if self.chat_model else profile or PROFILES["embedded"]
+
+    def server(self) -> str:
+        """The address of the server that the profile ``server`` asks.
+
+        Raises:
+            DeveloperError: none was named.
+        """
+        if not self.endpoint:
+            raise DeveloperError(
+                "the profile 'server' needs the address of one",
+                "--endpoint http://HOST:PORT/v1, or set LIMNER_ENDPOINT",
+            )
+        return self.endpoint
+
+    def completed(self, variables: Choice) -> Choice:
+        """What was said, and what variables add to it where they do not go against it.
+
+        Raises:
+            DeveloperError: as `amounts_to`; of variables, too, where nothing said decides.
+        """
+        kinds, whole = _kinds(self), self
+        for name in ("profile", "chat_model", "endpoint"):
+            alone = Choice(**{name: getattr(variables, name)})
+            if getattr(self, name) is None and kinds & _kinds(alone):
+                whole = replace(whole, **{name: getattr(variables, name)})
+        whole.amounts_to()
+        return whole
 
 
-def chat_model_of(
-    profile: Profile,
-    encoder: Encoder,
-    chat_model: str | None = None,
-    endpoint: str | None = None,
-) -> BaseChatModel:
-    """The chat model of a profile.
+def _kinds(choice: Choice) -> set[str]:
+    """The profiles that go with all that was named."""
+    kinds = {choice.profile} if choice.profile else set(PROFILES)
+    if choice.chat_model:
+        kinds &= {"embedded"} if choice.chat_model == "embedded" else {"local", "server"}
+    if choice.endpoint is not None:
+        kinds &= {"server"} if choice.endpoint else {"embedded", "local"}
+    return kinds
+
+
+def chat_model_of(choice: Choice, encoder: Encoder, timeout: float = TIMEOUT) -> BaseChatModel:
+    """The chat model that was chosen.
 
     Args:
-        profile: where nothing else is named.
+        choice: what was named.
         encoder: what the embedded one compares sentences with.
-        chat_model: ``embedded``, a folder or a name of the hub; on a server, its name there.
-        endpoint: of a server, as ``http://host:8000/v1``.
+        timeout: seconds without a word after which a server is given up.
 
     Raises:
-        DeveloperError: the profile ``server`` without an endpoint, or not such an address.
+        DeveloperError: a contradiction, the profile ``server`` without an endpoint, not such an
+            address, or not such a time.
         ModelMissing: weights, a package or a server are not there.
         ModelError: they are there, and not as they should be.
     """
-    kind = amounts_to(profile, chat_model, endpoint).name
+    kind = choice.amounts_to().name
     if kind == "embedded":
         from ..tools.chat_models.extractive import Extractive
 
@@ -93,12 +165,18 @@ def chat_model_of(
     if kind == "local":
         from ..tools.chat_models.qwen2_vl import Qwen2VL
 
-        return Qwen2VL.load(chat_model or LOCAL_CHAT_MODEL)
-    if not endpoint:
-        raise DeveloperError(
-            "the profile 'server' needs the address of one",
-            "--endpoint http://HOST:PORT/v1, or set LIMNER_ENDPOINT",
-        )
+        return Qwen2VL.load(choice.chat_model or LOCAL_CHAT_MODEL)
     from ..tools.chat_models.server import connect
 
-    return connect(endpoint, chat_model or "")
+    return connect(choice.server(), choice.chat_model or "", timeout=timeout)
+
+
+def label_of(chat_model: BaseChatModel) -> str:
+    """What a chat model is called: ``embedded``, a folder or name, or ``NAME at ADDRESS``."""
+    from ..tools.chat_models.extractive import Extractive
+
+    if isinstance(chat_model, Extractive):
+        return "embedded"
+    name = str(getattr(chat_model, "model_name", "") or type(chat_model).__name__)
+    address = getattr(chat_model, "openai_api_base", None)
+    return f"{name} at {address}" if address else name

@@ -18,6 +18,7 @@ from ..errors import LimnerError, ModelError
 from .conversation import Conversation
 from .events import AnswerReady, Failed
 from .preview import Preview
+from .profiles import TIMEOUT
 from .repl_commands import Commands, Leave
 from .repl_input import Prompt, piped_lines, quiet
 
@@ -41,25 +42,27 @@ class Repl:
         screen: where everything is written.
         chat_model: in place of the profile's, as for `limner.agent.agent.Agent`.
         endpoint: of a server, as for `limner.agent.agent.Agent`.
+        timeout: seconds without a word after which a server is given up.
 
     Raises:
         UserError: not a session name.
         LibraryDamaged: the session cannot be read.
-        DeveloperError: there is no such profile.
+        DeveloperError: there is no such profile, or it contradicts the endpoint.
     """
 
     def __init__(
         self,
         library: Library,
-        profile: str,
+        profile: str | None,
         session: str | None,
         screen: Screen,
         *,
         chat_model: str | BaseChatModel | None = None,
         endpoint: str | None = None,
+        timeout: float = TIMEOUT,
     ) -> None:
         self._talk = Conversation(
-            library, profile, session, chat_model=chat_model, endpoint=endpoint
+            library, profile, session, chat_model=chat_model, endpoint=endpoint, timeout=timeout
         )
         self._screen = screen
         self._commands = Commands(self._talk, screen, self._retry)

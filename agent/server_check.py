@@ -13,6 +13,7 @@ from langchain_core.messages import HumanMessage
 from ..errors import LimnerError
 from ..tools.chat_models.server import base_of, connect, listed, models_of
 from .doctor import Finding
+from .profiles import TIMEOUT
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -24,12 +25,15 @@ _ENOUGH = 64  # chunks after which an answer is not listened to any further
 _SIDE = 56  # pixels: two patches of every vision model that is known here
 
 
-def examine_server(endpoint: str, chat_model: str | None = None) -> Iterator[Finding]:
+def examine_server(
+    endpoint: str, chat_model: str | None = None, timeout: float = TIMEOUT
+) -> Iterator[Finding]:
     """Look at a server, a finding for each question; what fails ends it.
 
     Args:
         endpoint: as for `limner.tools.chat_models.server.connect`.
         chat_model: as the server calls it; the first that it lists if left out.
+        timeout: seconds without a word after which the server is given up.
 
     Raises:
         LimnerError: the first thing that failed.
@@ -39,7 +43,7 @@ def examine_server(endpoint: str, chat_model: str | None = None) -> Iterator[Fin
     models = models_of(endpoint)
     detail = f"{base} lists {listed(models)} ({_ms(monotonic() - begun)})"
     yield Finding("ok" if models else "note", "server", detail)
-    model = connect(endpoint, chat_model or "", timeout=60.0, silence=30.0)
+    model = connect(endpoint, chat_model or "", timeout=timeout)
     yield _streams(model, chat_model or models[0])
     yield _sees(model, chat_model or models[0])
 

@@ -19,11 +19,12 @@ from PIL import Image, ImageDraw, ImageFont
 
 from limner.tests.tools.chat_server import HALF, REPLY, Serve, nowhere, serving, stats
 
+VARIABLES = [f"LIMNER_{name}" for name in ("CHAT_KEY", "ENDPOINT", "CHAT_MODEL", "PROFILE")]
 QUESTION = "When was the lighthouse built?"
 
 
 def limner(*arguments: str | Path, cwd: Path, **options: Any) -> subprocess.CompletedProcess[str]:
-    unset = ("LIMNER_CHAT_KEY", "LIMNER_ENDPOINT", "LIMNER_CHAT_MODEL", "LIMNER_PROFILE")
+    unset = VARIABLES
     environment = {k: v for k, v in os.environ.items() if k not in unset}
     environment |= {"HF_HUB_OFFLINE": "1", **options.pop("env", {})}
     return subprocess.run(
@@ -47,7 +48,7 @@ def here(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     from limner.agent import cli
 
     monkeypatch.chdir(place)
-    for name in ("LIMNER_CHAT_KEY", "LIMNER_ENDPOINT", "LIMNER_CHAT_MODEL", "LIMNER_PROFILE"):
+    for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -131,6 +132,48 @@ def test_the_flags_and_their_variables(
     assert "wrong-secret" not in run.stderr
 
 
+def test_what_is_said_beats_what_is_set(
+    here: Here, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A profile on this machine sends nothing away, whatever a variable says."""
+    address = serve()
+    monkeypatch.setenv("LIMNER_ENDPOINT", address)
+    for said in (("--profile", "embedded"), ("--chat-model", "embedded"), ("--endpoint", "")):
+        run = here("ask", QUESTION, "--json", *said)
+        assert json.loads(run.stdout)["model"] == "embedded"
+    run = here("ask", QUESTION, "--profile", "local", "--chat-model", "no/folder/here")
+    assert run.returncode == 3 and "no/folder/here" in run.stderr
+    assert stats(address)["requests"] == 0
+    run = here("ask", QUESTION, "--json")
+    assert json.loads(run.stdout)["model"] == f"letters at {address}"
+    assert f"answered by letters at {address}" in here("ask", QUESTION).stderr
+    asked = stats(address)["requests"]
+    monkeypatch.setenv("LIMNER_PROFILE", "embedded")
+    assert here("ask", QUESTION, "--profile", "server").returncode == 0
+    assert stats(address)["requests"] > asked
+    asked = stats(address)["requests"]
+    for command in (("ask", QUESTION), ("chat",), ("doctor",)):
+        run = here(*command)
+        assert run.returncode == 2 and "contradict" in run.stderr and "Usage" in run.stderr
+        monkeypatch.delenv("LIMNER_PROFILE")
+        run = here(*command, "--profile", "local", "--endpoint", address)
+        assert run.returncode == 2 and "contradict" in run.stderr
+        monkeypatch.setenv("LIMNER_PROFILE", "embedded")
+    assert stats(address)["requests"] == asked
+
+
+def test_how_long_a_server_is_waited_for(
+    here: Here, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = here("ask", QUESTION, "--endpoint", serve("hang"), "--timeout", "0.3")
+    assert run.returncode == 3 and one_line(run, "no word of an answer within 0.3 seconds")
+    monkeypatch.setenv("LIMNER_TIMEOUT", "0.4")
+    run = here("doctor", "--endpoint", serve("hang"))
+    assert run.returncode == 3 and "within 0.4 seconds" in run.stdout
+    assert here("ask", QUESTION, "--timeout", "0").returncode == 2
+    assert "LIMNER_TIMEOUT" in here("ask", "--help").stdout
+
+
 def test_a_profile_that_lacks_something(here: Here) -> None:
     run = here("ask", QUESTION, "--profile", "server")
     assert run.returncode == 3 and one_line(run, "the profile 'server' needs the address")
@@ -191,7 +234,7 @@ def test_doctor_looks_at_a_server(here: Here, serve: Serve) -> None:
     run = here("doctor", "--endpoint", serve("unknown"), "--json")
     found = {finding["what"]: finding for finding in json.loads(run.stdout)}
     assert run.returncode == 3 and found["server"]["status"] == "ok"
-    assert "no model 'letters'" in found["ModelMissing"]["detail"] and found["ModelMissing"]["hint"]
+    assert "no model 'letters'" in found["chat model"]["detail"] and found["chat model"]["hint"]
     run = here("doctor", "--endpoint", nowhere())
     assert run.returncode == 3 and "no chat server answers" in run.stdout
     assert "Traceback" not in run.stdout + run.stderr

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import astuple
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ import pytest
 from limner.agent.agent import Agent
 from limner.agent.conversation import Conversation
 from limner.agent.events import AnswerReady, Failed
-from limner.agent.profiles import PROFILES, amounts_to, chat_model_of, profile_of
+from limner.agent.profiles import PROFILES, Choice, chat_model_of, label_of
 from limner.errors import DeveloperError, ModelError, ModelMissing
 from limner.index.embeddings import HashEmbeddings
 from limner.index.library import Library
@@ -37,18 +39,74 @@ def serve() -> Iterator[Serve]:
         ("local", None, None, "local"),
         ("server", None, URL, "server"),
         ("server", None, None, "server"),
-        ("embedded", None, URL, "server"),
-        ("local", None, URL, "server"),
+        (None, None, None, "embedded"),
+        (None, None, URL, "server"),
+        ("embedded", None, "", "embedded"),
+        (None, "Qwen/Qwen2-VL-7B-Instruct", None, "local"),
         ("embedded", "Qwen/Qwen2-VL-7B-Instruct", None, "local"),
         ("server", "a-name-there", URL, "server"),
         ("local", "embedded", None, "embedded"),
-        ("server", "embedded", URL, "embedded"),
+        ("server", "embedded", None, "embedded"),
     ],
 )
 def test_what_it_comes_to(
-    profile: str, chat_model: str | None, endpoint: str | None, comes_to: str
+    profile: str | None, chat_model: str | None, endpoint: str | None, comes_to: str
 ) -> None:
-    assert amounts_to(profile_of(profile), chat_model, endpoint) == PROFILES[comes_to]
+    assert Choice(profile, chat_model, endpoint).amounts_to() == PROFILES[comes_to]
+
+
+@pytest.mark.parametrize(
+    ("profile", "chat_model"), [("embedded", None), ("local", None), ("server", "embedded")]
+)
+def test_an_endpoint_beside_what_answers_here_is_a_contradiction(
+    library: Library, profile: str, chat_model: str | None
+) -> None:
+    for make in (
+        lambda: Choice(profile, chat_model, URL).amounts_to(),
+        lambda: Choice().completed(Choice(profile, chat_model, URL)),  # two variables
+        lambda: Agent(library, profile, chat_model=chat_model, endpoint=URL),
+        lambda: Conversation(library, profile, chat_model=chat_model, endpoint=URL),
+    ):
+        with pytest.raises(DeveloperError, match="contradict") as caught:
+            make()
+        assert "LIMNER_ENDPOINT" in caught.value.hint
+
+
+SAID = [
+    Choice(*named)
+    for named in itertools.product(
+        (None, "embedded", "local", "server"), (None, "embedded", "a/model"), (None, "", URL)
+    )
+]
+
+
+@pytest.mark.parametrize("said", SAID, ids=str)
+def test_no_variable_goes_against_what_is_said(said: Choice) -> None:
+    """Whatever is set for always, a profile or an endpoint that is named now is what counts."""
+    try:
+        meant = said.amounts_to().name
+    except DeveloperError:
+        meant = "nothing"
+    for variables in SAID:
+        try:
+            whole = said.completed(variables)
+        except DeveloperError:  # a contradiction within what is said, or between variables
+            assert meant == "nothing" or said.profile is None
+            continue
+        assert all(v in (None, w) for v, w in zip(astuple(said), astuple(whole), strict=True))
+        if said.profile or said.endpoint or said.chat_model == "embedded":
+            assert whole.amounts_to().name == meant
+        if said.endpoint == "" or (said.profile, said.chat_model) == ("embedded", None):
+            assert not whole.endpoint
+
+
+def test_variables_fill_what_is_left_open() -> None:
+    both = Choice(None, "others", URL)
+    assert Choice().completed(both) == both
+    assert Choice("server").completed(both) == Choice("server", "others", URL)
+    assert Choice("embedded").completed(both) == Choice("embedded")
+    assert Choice(None, "embedded").completed(both) == Choice(None, "embedded")
+    assert Choice(endpoint=URL).completed(Choice("embedded", "embedded")) == Choice(endpoint=URL)
 
 
 def test_profiles_are_light() -> None:
@@ -67,15 +125,16 @@ def test_the_models(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
         return Scripted(replies=[""])
 
     monkeypatch.setattr(qwen2_vl.Qwen2VL, "load", load)
-    encoder, embedded, local = HashEmbeddings(), PROFILES["embedded"], PROFILES["local"]
-    assert isinstance(chat_model_of(embedded, encoder), Extractive)
-    assert isinstance(chat_model_of(local, encoder, "embedded", URL), Extractive)
-    chat_model_of(local, encoder)
-    chat_model_of(embedded, encoder, "some/folder")
+    encoder = HashEmbeddings()
+    assert label_of(chat_model_of(Choice(), encoder)) == "embedded"
+    assert isinstance(chat_model_of(Choice("local", "embedded"), encoder), Extractive)
+    chat_model_of(Choice("local"), encoder)
+    chat_model_of(Choice("embedded", "some/folder"), encoder)
     assert loaded == ["Qwen/Qwen2-VL-2B-Instruct", "some/folder"]
     address = serve()
-    assert chat_model_of(embedded, encoder, None, address).invoke(QUESTION).text == REPLY
-    chat_model_of(PROFILES["server"], encoder, "others", address).invoke(QUESTION)
+    first = chat_model_of(Choice(endpoint=address), encoder)
+    assert first.invoke(QUESTION).text == REPLY and label_of(first) == f"letters at {address}"
+    chat_model_of(Choice("server", "others", address), encoder).invoke(QUESTION)
     assert [c["body"]["model"] for c in stats(address)["calls"]] == ["letters", "others"]
 
 
@@ -95,7 +154,7 @@ def test_what_is_missing_is_named(library: Library) -> None:
 def test_an_agent_on_a_server(library: Library, serve: Serve) -> None:
     address = serve()
     with Agent(library, endpoint=address) as agent:
-        assert agent.profile.name == "server"
+        assert agent.profile.name == "server" and agent.model == f"letters at {address}"
         answer = agent.ask(QUESTION)
     assert answer.text == REPLY and answer.citations == (1,)
     assert (answer.usage.input_tokens, answer.usage.image_tokens) == (1400, 1334)
@@ -114,7 +173,7 @@ def test_what_had_come_is_told(
 
 
 def test_a_conversation_changes_its_profile_and_back(library: Library, serve: Serve) -> None:
-    talk = Conversation(library, "embedded", "s", endpoint=serve("half-once"))
+    talk = Conversation(library, None, "s", endpoint=serve("half-once"))
     try:
         assert talk.profile == "server"
         assert isinstance(talk.ask(QUESTION, lambda event: None), Failed)

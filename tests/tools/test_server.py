@@ -209,7 +209,7 @@ def test_what_had_come_stays_with_the_caller(
 ) -> None:
     address, came = serve(mode), ""
     with pytest.raises(kind, match=words) as caught:
-        for chunk in model(address, silence=0.4).stream("When?"):
+        for chunk in model(address, timeout=0.4).stream("When?"):
             came += chunk.text
     assert came == HALF and caught.value.hint
     assert stats(address)["requests"] == 1  # never again once words have come
@@ -220,14 +220,21 @@ def test_a_server_that_says_nothing(serve: Serve, mode: str) -> None:
     """No answer, an answer without a word, or comments that keep the connection open."""
     address = serve(mode)
     with pytest.raises(ModelError, match=r"no word of an answer within 0.6 seconds") as caught:
-        model(address, timeout=0.6, silence=600).invoke("When?")
-    assert "still be loading" in caught.value.hint
+        model(address, timeout=0.6).invoke("When?")
+    assert "longer --timeout" in caught.value.hint
     assert stats(address)["requests"] == 1
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), 1e9])
+def test_times_that_are_none(seconds: float) -> None:
+    with pytest.raises(DeveloperError, match="given up after") as caught:
+        connect("http://127.0.0.1:9", "m", timeout=seconds)
+    assert "86400" in caught.value.hint
 
 
 def test_a_reader_may_take_its_time(serve: Serve) -> None:
     came = ""
-    for chunk in model(serve(), silence=0.2).stream("When?"):
+    for chunk in model(serve(), timeout=0.2).stream("When?"):
         came += chunk.text
         time.sleep(0.5)
     assert came == REPLY

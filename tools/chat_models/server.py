@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["base_of", "chat_key", "connect", "listed", "models_of", "one_line", "trust"]
 
 _LARGEST = 4 << 20  # bytes of a list of models
+_LIST = 10.0  # seconds for it to come
+_LONGEST = 86_400  # seconds; no socket waits for ever longer ones
 _FORM = "write it like http://localhost:8000/v1"
 _NAMED = 8  # models that an error names
 
@@ -32,7 +34,6 @@ def connect(
     model: str = "",
     *,
     timeout: float = 120.0,
-    silence: float = 60.0,
     attempts: int = 4,
     backoff: float = 0.5,
 ) -> BaseChatModel:
@@ -43,29 +44,34 @@ def connect(
     Args:
         endpoint: ``http://host:8000/v1``; ``/v1`` may be left out.
         model: as the server calls it; the first that it lists if left out.
-        timeout: seconds until the first word of an answer, further attempts included.
-        silence: seconds without a further word after which an answer is given up.
+        timeout: seconds without a word after which the server is given up: before the first
+            one, further attempts included, and between two.
         attempts: how often a server that refuses the connection, is busy (429) or stumbles
             (500, 502, 503) is asked, before the first word only.
         backoff: seconds before the second attempt; doubled before each further one.
 
     Raises:
-        DeveloperError: not such an address.
+        DeveloperError: not such an address, or not such a time.
         ModelMissing: the extra is not installed, or no server answers, or it lists no model.
         ModelError: the server refuses to list its models, or the key cannot be sent.
     """
     base, key = base_of(endpoint), chat_key()
+    if not 0 < timeout <= _LONGEST:
+        raise DeveloperError(
+            f"a server cannot be given up after {timeout:g} seconds",
+            f"any time above 0, up to {_LONGEST} seconds",
+        )
     if find_spec("langchain_openai") is None:
         raise ModelMissing(
             "a chat model on a server needs langchain-openai", "pip install 'limner[server]'"
         )
-    name = model or _first(base, max(attempts, 1), backoff)
+    name = model or _first(base, max(attempts, 1), backoff, min(timeout, _LIST))
     from .server_chat import Limits, ServerChat
 
-    return ServerChat.at(base, name, key, Limits(timeout, silence, max(attempts, 1), backoff))
+    return ServerChat.at(base, name, key, Limits(timeout, max(attempts, 1), backoff))
 
 
-def models_of(endpoint: str, timeout: float = 10.0) -> list[str]:
+def models_of(endpoint: str, timeout: float = _LIST) -> list[str]:
     """The names of the models that a server lists, in its order.
 
     Args:
@@ -157,11 +163,11 @@ def listed(models: list[str]) -> str:
     return (", ".join(models[:_NAMED]) or "none") + more
 
 
-def _first(base: str, attempts: int, backoff: float) -> str:
+def _first(base: str, attempts: int, backoff: float, timeout: float) -> str:
     models = None
     for attempt in range(attempts):
         try:
-            models = models_of(base)
+            models = models_of(base, timeout)
             break
         except ModelMissing as error:
             if attempt + 1 == attempts or "refused" not in str(error):

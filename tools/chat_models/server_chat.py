@@ -56,7 +56,6 @@ class Limits:
     """How long and how often a server is asked; see `limner.tools.chat_models.server.connect`."""
 
     timeout: float
-    silence: float
     attempts: int
     backoff: float
 
@@ -151,7 +150,7 @@ class ServerChat(ChatOpenAI):
         ends = time.monotonic() + limits.timeout
         while True:
             attempt, begun = attempt + 1, False
-            with Watch(ends, limits.silence) as watch:
+            with Watch(ends, limits.timeout) as watch:
                 self._now.watch = watch
                 try:
                     for piece in ask(watch):
@@ -175,7 +174,7 @@ class ServerChat(ChatOpenAI):
 
     def _fault(self, error: Exception, watch: Watch) -> Fault:
         if watch.cut and watch.heard:
-            return Fault(silent(self._place, self._limits.silence))
+            return Fault(silent(self._place, self._limits.timeout))
         if watch.cut:
             return Fault(hung(self._place, self._limits.timeout))
         if not (watch.answered or isinstance(error, LimnerError | openai.OpenAIError)):

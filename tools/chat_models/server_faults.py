@@ -111,7 +111,7 @@ def hung(place: Place, timeout: float) -> ModelError:
     """Nothing came in time."""
     return ModelError(
         f"{place.base}: no word of an answer within {timeout:g} seconds",
-        "look at the server's log; a large model may still be loading",
+        "look at the server's log; a model that loads slowly needs a longer --timeout",
     )
 
 
