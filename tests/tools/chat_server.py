@@ -35,7 +35,8 @@ REFUSALS = {
     "long": (400, {"error": {"message": "maximum context length is 2048 tokens, got 5000"}}),
     "blind": (400, {"error": {"message": "letters is not a multimodal model"}}),
     "busy": (429, {"error": {"message": "rate limit"}}),
-    "breaks": (500, {"error": "CUDA \x1b[31mfault"}),
+    "breaks": (500, {"error": "CUDA \x1b[31mfault\x1b[0m"}),
+    "nested": (422, {"detail": {"error": {"message": "body messages \\x1b[1;31mfault"}}}),
     "gateway": (502, b"<html>bad gateway</html>"),
     "loading": (503, {"error": {"message": "Loading model"}}),
     "redirects": (307, {}),
@@ -53,6 +54,8 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(404, {"error": "no such path"})
         elif "key" in MODES and not self.knows_the_key():
             self.answer(401, {"error": f"not {self.headers.get('authorization')}"})
+        elif "models-down" in MODES:
+            self.answer(503, REFUSALS["breaks"][1])
         elif "models-hang" in MODES:
             time.sleep(600)
         elif "models-odd" in MODES:

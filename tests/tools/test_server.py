@@ -158,16 +158,17 @@ def test_tools_and_structured_output(serve: Serve) -> None:
 @pytest.mark.parametrize(
     ("mode", "kind", "words", "hint", "requests"),
     [
-        ("key", ModelError, "another key .401", "LIMNER_CHAT_KEY", 1),
-        ("forbidden", ModelError, "another key .403", "LIMNER_CHAT_KEY", 1),
+        ("key", ModelError, "wants a key .401", "LIMNER_CHAT_KEY", 1),
+        ("forbidden", ModelError, "wants a key .403", "LIMNER_CHAT_KEY", 1),
         ("pinned", ModelMissing, "no model 'letters'", "is the path", 1),
         ("long", ModelError, "longer than letters reads .400", "longer context", 1),
-        ("blind", ModelError, "takes no such picture", "without -a", 1),
+        ("blind", ModelError, "refuses .400: letters is not a multimodal", "log", 1),
         ("busy", ModelError, "busy .429: rate limit", "ask again", 3),
         ("busy+wait=1000", ModelError, "busy", "in 1000 seconds", 1),
         ("busy+wait=Fri,_01_Jan_2100_00:00:00_GMT", ModelError, "busy", "seconds", 1),
         ("busy+wait=soon", ModelError, "busy", "in a minute", 3),
-        ("breaks", ModelError, "failed .500: CUDA", "log", 3),
+        ("breaks", ModelError, "failed .500: CUDA fault", "log", 3),
+        ("nested", ModelError, "refuses .422: body messages fault", "log", 1),
         ("gateway", ModelError, "failed .502", "log", 3),
         ("loading", ModelError, "failed .503: Loading", "log", 3),
         ("redirects", ModelError, "307", "redirects are not followed", 1),
@@ -188,7 +189,24 @@ def test_a_server_that_refuses(
             ask(model(address))
         assert hint in caught.value.hint and str(caught.value).isprintable()
         assert str(caught.value).startswith(address)
+        assert "picture" not in f"{caught.value} {caught.value.hint}"  # none was attached
         assert stats(address)["requests"] - before == requests
+
+
+def test_a_server_that_refuses_a_picture(serve: Serve) -> None:
+    asked = [HumanMessage([{"type": "image", "base64": PNG, "mime_type": "image/png"}])]
+    for mode, words, hint in (
+        ("blind", "letters takes no such picture", "without -a"),
+        ("long", "longer than letters reads", "fewer or smaller pictures"),
+    ):
+        with pytest.raises(ModelError, match=words) as caught:
+            model(serve(mode)).invoke(asked)
+        assert hint in caught.value.hint
+
+
+def test_what_a_server_says_is_quoted_without_its_colours(serve: Serve) -> None:
+    with pytest.raises(ModelError, match=r"503: CUDA fault\)$"):
+        models_of(serve("models-down"))
 
 
 @pytest.mark.parametrize(

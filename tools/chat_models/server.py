@@ -6,10 +6,12 @@ langchain-openai, and the model it gives is in `limner.tools.chat_models.server_
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import ssl
 import time
+from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -20,12 +22,22 @@ if TYPE_CHECKING:
     import httpx
     from langchain_core.language_models import BaseChatModel
 
-__all__ = ["base_of", "chat_key", "connect", "listed", "models_of", "one_line", "trust"]
+__all__ = [
+    "base_of",
+    "chat_key",
+    "connect",
+    "listed",
+    "message_in",
+    "models_of",
+    "one_line",
+    "trust",
+]
 
 _LARGEST = 4 << 20  # bytes of a list of models
 _LIST = 10.0  # seconds for it to come
 _LONGEST = 86_400  # seconds; no socket waits for ever longer ones
 _FORM = "write it like http://localhost:8000/v1"
+_ESCAPES = re.compile(r"(?:\x1b|\\x1b|\\u001b)\[[0-?]*[ -/]*[@-~]", re.IGNORECASE)
 _NAMED = 8  # models that an error names
 
 
@@ -153,8 +165,21 @@ def trust() -> ssl.SSLContext:
 
 def one_line(words: str, key: str = "") -> str:
     """A server's words as one short line without control characters, and without the key."""
-    words = words.replace(key, "…") if key else words
+    words = _ESCAPES.sub("", words.replace(key, "…") if key else words)
     return " ".join("".join(c if c.isprintable() else " " for c in words).split())[:200]
+
+
+def message_in(body: object) -> str:
+    """What a server says, wherever in the body of a refusal it stands."""
+    for name in ("error", "detail", "error", "message"):  # each may stand in the one before
+        if isinstance(body, Mapping):
+            body = body.get(name) or body
+    if isinstance(body, str):
+        return body
+    try:
+        return json.dumps(body, ensure_ascii=False) if body else ""
+    except RecursionError:
+        return ""
 
 
 def listed(models: list[str]) -> str:
@@ -194,20 +219,20 @@ def _client(key: str, timeout: float) -> httpx.Client:
 
 
 def _names(base: str, response: httpx.Response, key: str) -> list[str]:
-    import json
-
     content = bytearray()
     for piece in response.iter_bytes():
         content += piece
         if len(content) > _LARGEST:
             raise _no_list(base, "more than 4 MB")
-    words = one_line(bytes(content[:4000]).decode("utf-8", "replace"), key)
-    if response.status_code != 200:
-        raise _refused(base, response.status_code, words)
     try:
         answer = json.loads(content)
     except (ValueError, RecursionError):
-        raise _no_list(base, "not JSON") from None
+        answer = None
+    if response.status_code != 200:
+        words = message_in(answer) or bytes(content[:4000]).decode("utf-8", "replace")
+        raise _refused(base, response.status_code, one_line(words, key))
+    if answer is None:
+        raise _no_list(base, "not JSON")
     data = answer.get("data") if isinstance(answer, dict) else None
     if not isinstance(data, list):
         raise _no_list(base, "no list of models in it")

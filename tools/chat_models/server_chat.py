@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self, TypeVar
 
 import httpx  # noqa: F401  the openai package looks for it while it reads; half loaded, it fails
@@ -125,8 +125,10 @@ class ServerChat(ChatOpenAI):
     _astream = BaseChatModel._astream
     _agenerate = BaseChatModel._agenerate
 
-    def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
-        return self._tried(lambda watch: self._pieces(watch, *args, **kwargs))
+    def _stream(
+        self, messages: list[Any], *args: Any, **kwargs: Any
+    ) -> Iterator[ChatGenerationChunk]:
+        return self._tried(messages, lambda watch: self._pieces(watch, messages, *args, **kwargs))
 
     def _generate(
         self,
@@ -142,11 +144,12 @@ class ServerChat(ChatOpenAI):
         def whole(watch: Watch) -> Iterator[ChatResult]:
             yield ChatOpenAI._generate(self, messages, stop, run_manager, **kwargs)
 
-        return next(self._tried(whole))
+        return next(self._tried(messages, whole))
 
-    def _tried(self, ask: Callable[[Watch], Iterator[T]]) -> Iterator[T]:
+    def _tried(self, messages: list[Any], ask: Callable[[Watch], Iterator[T]]) -> Iterator[T]:
         """What an attempt gives; further attempts as long as nothing was given and it may help."""
         limits, attempt = self._limits, 0
+        place = replace(self._place, pictures=any(map(_shows, messages)))
         ends = time.monotonic() + limits.timeout
         while True:
             attempt, begun = attempt + 1, False
@@ -160,7 +163,7 @@ class ServerChat(ChatOpenAI):
                         watch.resume()
                     return
                 except Exception as error:  # whatever the libraries raise becomes one typed error
-                    fault = self._fault(error, watch)
+                    fault = self._fault(error, watch, place)
                 finally:
                     self._now.watch = None
             if self._counts and not begun and "stream_options" in fault.words:
@@ -172,14 +175,14 @@ class ServerChat(ChatOpenAI):
                 raise fault.error  # outside of the handler: what it came from may hold the key
             time.sleep(wait)
 
-    def _fault(self, error: Exception, watch: Watch) -> Fault:
+    def _fault(self, error: Exception, watch: Watch, place: Place) -> Fault:
         if watch.cut and watch.heard:
-            return Fault(silent(self._place, self._limits.timeout))
+            return Fault(silent(place, self._limits.timeout))
         if watch.cut:
-            return Fault(hung(self._place, self._limits.timeout))
+            return Fault(hung(place, self._limits.timeout))
         if not (watch.answered or isinstance(error, LimnerError | openai.OpenAIError)):
-            return Fault(unaskable(self._place, error))
-        return fault_of(error, self._place, self._limits.timeout)
+            return Fault(unaskable(place, error))
+        return fault_of(error, place, self._limits.timeout)
 
     def _pieces(self, watch: Watch, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
         """One answer as it comes, checked for having words and an end."""
@@ -233,6 +236,13 @@ def _says(message: Any) -> bool:
     """Whether a chunk holds a word or a call of a tool."""
     called = getattr(message, "tool_call_chunks", None) or message.additional_kwargs
     return bool(message.text or called)
+
+
+def _shows(message: Any) -> bool:
+    """Whether a message holds a picture."""
+    content = getattr(message, "content", None)
+    blocks = [block for block in content if isinstance(block, dict)] if content else []
+    return any(block.get("type") in ("image", "image_url") for block in blocks)
 
 
 def _sendable(content: Any) -> Any:

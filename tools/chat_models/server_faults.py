@@ -15,7 +15,7 @@ from email.utils import parsedate_to_datetime
 import openai
 
 from ...errors import DeveloperError, LimnerError, ModelError, ModelMissing, ModelOutputError
-from .server import listed, models_of, one_line
+from .server import listed, message_in, models_of, one_line
 
 __all__ = [
     "Fault",
@@ -46,12 +46,14 @@ class Place:
     Attributes:
         base: the address up to ``/v1``.
         model: as the server calls it.
-        key: to be left out of every error.
+        key: to be left out of every error; empty where none is sent.
+        pictures: whether pictures went along.
     """
 
     base: str
     model: str
     key: str
+    pictures: bool = False
 
     def __repr__(self) -> str:
         return f"Place({self.base!r}, {self.model!r})"
@@ -149,8 +151,9 @@ def _refusal(error: openai.APIStatusError, place: Place) -> Fault:
 
 def _refused(status: int, words: str, said: str, wait: float, place: Place) -> ModelError:
     if status in (401, 403):
+        wanted = "another key" if place.key else "a key"
         return ModelError(
-            f"{place.base}: the server wants another key ({said})",
+            f"{place.base}: the server wants {wanted} ({said})",
             "set LIMNER_CHAT_KEY to the key that the server expects",
         )
     if status == 404 or (status == 400 and _UNKNOWN.search(words)):
@@ -158,10 +161,10 @@ def _refused(status: int, words: str, said: str, wait: float, place: Place) -> M
     if status in (400, 413, 422, 500) and _LONG.search(words):
         return ModelError(
             f"{place.base}: the question is longer than {place.model} reads ({said})",
-            "start the server with a longer context (vLLM: --max-model-len, llama.cpp: -c), "
-            "or attach fewer or smaller pictures",
+            "start the server with a longer context (vLLM: --max-model-len, llama.cpp: -c), or "
+            + ("attach fewer or smaller pictures" if place.pictures else "ask something shorter"),
         )
-    if status in (400, 415, 422, 500) and _BLIND.search(words):
+    if place.pictures and status in (400, 415, 422, 500) and _BLIND.search(words):
         return ModelError(
             f"{place.base}: {place.model} takes no such picture ({said})",
             "serve a model that reads images, or ask without -a",
@@ -226,9 +229,7 @@ def _broken_off(error: openai.APIError, place: Place) -> Fault:
 
 
 def _words(body: object, place: Place) -> str:
-    if isinstance(body, Mapping):
-        body = body.get("message") or body.get("detail") or body.get("error") or dict(body)
-    return one_line(str(body or ""), place.key)
+    return one_line(message_in(body), place.key)
 
 
 def _asked_wait(headers: Mapping[str, str]) -> float:
