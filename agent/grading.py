@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..index.passage import Passage
-from ..tools.quoting import Quote, asks_advice, asks_to_see, codes, in_full, names, quotable, weigh
+from ..tools.entries import codes
+from ..tools.quoting import Quote, asks_advice, asks_to_see, in_full, names, quotable, weigh
 from ..tools.sentences import Encoder, stems
 
 __all__ = ["CALIBRATIONS", "Calibration", "evidence", "relevance"]

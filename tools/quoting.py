@@ -24,7 +24,6 @@ __all__ = [
     "Quote",
     "Weights",
     "asks_to_see",
-    "codes",
     "names",
     "quotable",
     "troubles",
@@ -291,7 +290,6 @@ _ADVICE = re.compile(
 _THING = re.compile(
     rf"\W*(?:what|which)\s+(?!(?:{_AUXILIARY}|can|would|steps|ways?|to)\b)\w+", re.IGNORECASE
 )
-_CODE = re.compile(r"\b[A-Z]{1,4}-?\d{2,}\b|\b0x[0-9A-Fa-f]+\b|\b(?i:error|code)\W{1,2}\d+\b")
 
 
 def asks_to_see(question: str) -> bool:
@@ -347,13 +345,3 @@ def names(question: str) -> list[str]:
     """
     _, *others = re.findall(r"[^\W_]+(?:[.-][^\W_]+)*", question) or [""]
     return [word for word in others if word[0].isupper() or word[0].isdigit()]
-
-
-def codes(text: str) -> set[str]:
-    """The codes by which a screen and a manual name the same fault.
-
-    Example:
-        >>> sorted(codes("Locked: E-26, error 809, since 2019"))
-        ['e-26', 'error 809']
-    """
-    return {" ".join(re.findall(r"[\w-]+", code.lower())) for code in _CODE.findall(text)}

@@ -12,7 +12,6 @@ from limner.tools.chat_models.extractive import Extractive, drawing_request
 from limner.tools.quoting import (
     asks_advice,
     asks_to_see,
-    codes,
     in_full,
     quotable,
     troubles,
@@ -299,7 +298,6 @@ def test_what_a_question_asks_for():
 def test_rows_that_report_trouble():
     rows = ["New booking", "BK-409: taken", "A4, tray 2", "Cannot connect", "OK"]
     assert troubles(rows) == ["BK-409: taken", "Cannot connect"]
-    assert codes("LOCKED E-26, Error 809, 0x80AF and A4 of 2019") == {"e-26", "error 809", "0x80af"}
 
 
 def test_the_words_on_the_screen_complete_the_question():
@@ -336,3 +334,37 @@ def test_the_row_that_holds_the_key_wins_over_the_header() -> None:
     shot = {"label": "a1", "text": rows, "modality": "screenshot", "pictured": True}
     draft = drafted("What is the due date of invoice INV-20683?", shot)
     assert draft.startswith("INV-20683 Fenwick 9 April [a1]")
+
+
+FAULTS = {
+    "label": "1",
+    "text": "It shows a code when it stops.\n"
+    "F28: no ignition. Check the gas valve, then press the reset button. "
+    "F22: water pressure below 0.8 bar. Open the filling loop until it reads 1.5 bar.\n"
+    "Service: 0800 443 22 11.",
+}
+
+
+def test_what_mends_another_fault_is_not_quoted() -> None:
+    panel = {"label": "a1", "text": "Fault F22\nWater pressure 0.6 bar"}
+    draft = drafted("How do I get rid of this fault?", FAULTS, panel)
+    assert draft.startswith("F22: water pressure below 0.8 bar. [1] Open the filling loop")
+    assert "F28" not in draft and "reset" not in draft
+
+
+def test_an_entry_is_quoted_whole_where_it_is_asked_what_to_do() -> None:
+    draft = drafted("What do I do about F28?", FAULTS)
+    assert draft.startswith(
+        "F28: no ignition. [1] Check the gas valve, then press the reset button."
+    )
+    assert "F22" not in draft and "filling" not in draft
+    both = drafted("How do I mend F22 and F28?", FAULTS)
+    assert "filling loop" in both and "gas valve" in both
+    assert "0800 443" in drafted("What is the number of the service?", FAULTS)
+
+
+def test_headings_tell_which_fault_a_text_is_about() -> None:
+    low = {"label": "1", "text": "Open the loop until it reads 1.5 bar.", "context": "Fault F22"}
+    flame = {"label": "2", "text": "Press the fault reset button.", "context": "Fault F28"}
+    draft = drafted("What do I do about fault F22?", flame, low)
+    assert draft == "Open the loop until it reads 1.5 bar. [1]"

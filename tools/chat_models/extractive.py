@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
@@ -21,8 +20,10 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from pydantic import Field
 
 from ...errors import DeveloperError
-from ..quoting import Quote, asks_advice, asks_to_see, in_full, names, quotable, troubles, weigh
+from ..entries import codes, heads
+from ..quoting import asks_advice, asks_to_see, in_full, names, troubles, weigh
 from ..sentences import CachedEncoder, stems
+from .quoted import Chosen, Source, slot_words
 
 __all__ = ["Extractive", "drawing_request"]
 
@@ -41,6 +42,9 @@ _SHOW_WHERE = 0.45
 _SHOW_UNASKED = 0.55
 """Cosine of question and caption from which on a figure is shown: to a question that asks for a
 picture, to one that asks where, and to any other."""
+
+_ENTRY = 5
+"""Sentences of the entry about a code that are quoted, where it is asked what to do about it."""
 
 _NAMED = 3.0
 _KEYED = 4.0
@@ -62,9 +66,6 @@ _DRAW = re.compile(
 _ASKS = re.compile(r"\b(?:wh\w+|how|is|are|do|does|can|may|must)\b.*\?\s*$", re.I | re.DOTALL)
 _WHICH = re.compile(r"\b(?:what|which)\b", re.IGNORECASE)
 _STEP = re.compile(r"\d{1,2}[.)]\s")
-_CELLS = re.compile(r"\s{2,}|\t|: ")
-_CITATION = re.compile(r"\[(\s*a?\d+(?:\s*[,;–-]\s*a?\d+)*\s*)\]", re.IGNORECASE)
-_BRACKETS = str.maketrans("[]", "()")
 
 
 def drawing_request(question: str) -> str | None:
@@ -78,67 +79,6 @@ def drawing_request(question: str) -> str | None:
     if not found or (not found["polite"] and _ASKS.search(found["what"])):
         return None  # "Paint dries in what time?" asks about paint
     return found["what"].strip().rstrip(".!?").strip() or None
-
-
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """A passage or an attachment as the message gives it."""
-
-    label: str
-    text: str
-    context: str
-    modality: str
-    pictured: bool
-    score: float
-
-    @classmethod
-    def read(cls, given: Mapping[str, Any]) -> _Source:
-        return cls(
-            str(given["label"]),
-            str(given.get("text", "")),
-            str(given.get("context", "")),
-            str(given.get("modality", "text")),
-            bool(given.get("pictured", False)),
-            float(given.get("score") or 0.0),
-        )
-
-    @property
-    def attached(self) -> bool:
-        return self.label.startswith("a")
-
-    @property
-    def rows(self) -> bool:
-        """Whether it is quoted row by row."""
-        return self.attached or self.modality == "screenshot"
-
-    @property
-    def pieces(self) -> list[str]:
-        return quotable(self.text, "screenshot" if self.rows else self.modality)
-
-    @property
-    def above(self) -> str:
-        """What stands above each of its pieces: headings, or the title of a window."""
-        title = self.pieces[:1] if self.rows else []
-        return " ".join([self.context, *title])
-
-    def row_label(self, row: str) -> str:
-        """A row's label; empty where it is not a label and its value."""
-        for line in self.text.splitlines():
-            label, value = (*_CELLS.split(line.strip(), maxsplit=1), "")[:2]
-            if value and " ".join(line.split()) == row:
-                return label
-        return ""
-
-
-@dataclass(frozen=True, slots=True)
-class _Chosen:
-    """A quote and where it stands."""
-
-    quote: Quote
-    source: _Source
-
-    def __str__(self) -> str:
-        return f"{_defused(self.quote.text)} [{self.source.label}]"
 
 
 class Extractive(BaseChatModel):
@@ -202,8 +142,8 @@ class Extractive(BaseChatModel):
         question = str(given.get("question") or asked.text)
         wish = drawing_request(question)
         if wish:
-            return [f"[[draw: {_slot_words(wish)}]]"]
-        sources = [_Source.read(passage) for passage in given.get("passages", ())]
+            return [f"[[draw: {slot_words(wish)}]]"]
+        sources = [Source.read(passage) for passage in given.get("passages", ())]
         queries = [str(query) for query in given.get("queries", ())]
         return _Reply(question, queries, sources, self.encoder).pieces()
 
@@ -212,7 +152,7 @@ class _Reply:
     """One answer in the making: what could be quoted, what is, and what is shown beside it."""
 
     def __init__(
-        self, question: str, queries: Sequence[str], sources: Sequence[_Source], encoder: Any
+        self, question: str, queries: Sequence[str], sources: Sequence[Source], encoder: Any
     ) -> None:
         self._question = question
         self._wanted = _wanted(question)
@@ -229,10 +169,12 @@ class _Reply:
         self._attached = self._weighed(attached, question, ())
         screen = [row.quote.text for row in self._attached]
         self._library = self._weighed(library, *in_full(question, queries, screen))
+        asked = codes(question) or codes("\n".join(screen))
+        self._codes = asked & {code for chosen in self._library for code in chosen.codes}
 
     def _weighed(
-        self, sources: Sequence[_Source], question: str, queries: Sequence[str]
-    ) -> list[_Chosen]:
+        self, sources: Sequence[Source], question: str, queries: Sequence[str]
+    ) -> list[Chosen]:
         quotes = weigh(
             question,
             [source.pieces for source in sources],
@@ -241,7 +183,8 @@ class _Reply:
             contexts=[source.above for source in sources],
             found=[source.score for source in sources],
         )
-        return [_Chosen(quote, sources[quote.source]) for quote in quotes]
+        entries = [source.entries for source in sources]
+        return [Chosen(q, sources[q.source], entries[q.source][q.position]) for q in quotes]
 
     def pieces(self) -> list[str]:
         """The draft, sentence by sentence, slot by slot."""
@@ -258,7 +201,7 @@ class _Reply:
         sentences = [f"{_before(c.quote.text) if n else ''}{c}" for n, c in enumerate(chosen)]
         return sentences + [f"\n\n{slot}" for slot in slots]
 
-    def _sentences(self) -> list[_Chosen]:
+    def _sentences(self) -> list[Chosen]:
         """The best sentence, then close seconds: those beside it first, in their own order."""
         ranked = sorted(
             (c for c in [*self._library, *self._attached] if self._fits(c)),
@@ -273,6 +216,9 @@ class _Reply:
         beside = [c for c in others if c.source == best.source]
         beside.sort(key=lambda c: c.quote.position)
         chosen = [best, *beside, *(c for c in others if c not in beside)]
+        if self._advice and (entry := self._entry(ranked)):
+            others = [c for c in chosen if c not in entry and not self._is_of_steps(c)]
+            return [*entry, *others[: max(_SENTENCES - len(entry), 0)]]
         prose = (c for c in chosen if not c.source.rows)
         step = next((c for c in prose if self._is_of_steps(c)), None)
         if step is None:
@@ -280,7 +226,16 @@ class _Reply:
         steps = self._steps(step)
         return [*(c for c in chosen[: chosen.index(step)] if c not in steps), *steps]
 
-    def _is_of_steps(self, chosen: _Chosen) -> bool:
+    def _entry(self, ranked: Sequence[Chosen]) -> list[Chosen]:
+        """The first sentences of the entries about the codes that are asked about, if listed."""
+        best = next((c for c in ranked if c.entry in self._codes), None)
+        if best is None:
+            return []
+        text = [c for c in self._library if c.source == best.source and c.entry in self._codes]
+        listed = any(heads(c.quote.text) for c in text)
+        return text[: _ENTRY * len(self._codes)] if listed else []
+
+    def _is_of_steps(self, chosen: Chosen) -> bool:
         """Whether a sentence is a numbered step, or introduces some."""
         if not chosen.quote.text.endswith(":"):
             return _STEP.match(chosen.quote.text) is not None
@@ -288,7 +243,7 @@ class _Reply:
         after = text[chosen.quote.position + 1 : chosen.quote.position + 2]
         return any(_STEP.match(c.quote.text) for c in after)
 
-    def _steps(self, step: _Chosen) -> list[_Chosen]:
+    def _steps(self, step: Chosen) -> list[Chosen]:
         """All numbered steps around one of them, and the line that introduces them."""
         text = [c for c in self._library if c.source == step.source]
         steps = [c for c in text if _STEP.match(c.quote.text)]
@@ -296,10 +251,10 @@ class _Reply:
         lead = [c for c in text[:first][-1:] if c.quote.text.endswith(":")]
         return [*lead, *steps]
 
-    def _fits(self, chosen: _Chosen) -> bool:
+    def _fits(self, chosen: Chosen) -> bool:
         """Rows of a screen answer what is on it, not what to do about it or what it looks like."""
         if not chosen.source.rows:
-            return not self._echoes(chosen)
+            return self._of_code(chosen) and not self._echoes(chosen)
         if asks_to_see(self._question) or (self._advice and chosen.source.attached):
             return False
         if chosen.source.attached:
@@ -310,15 +265,19 @@ class _Reply:
         said = long and chosen.quote.features.words >= _ROW_SHARE
         return self._named(chosen) or self._keyed(chosen) or said
 
-    def _answers(self, row: _Chosen) -> bool:
+    def _of_code(self, chosen: Chosen) -> bool:
+        """What is to be done about another code than the one asked about is wrong for it."""
+        return not chosen.codes or not self._codes or bool(chosen.codes & self._codes)
+
+    def _answers(self, row: Chosen) -> bool:
         return row.quote.features.kind > 0 or self._named(row)
 
-    def _echoes(self, chosen: _Chosen) -> bool:
+    def _echoes(self, chosen: Chosen) -> bool:
         """Whether the library says no more than the screen that the question is about."""
         said = set(stems(chosen.quote.text))
         return any(said.issubset(stems(row.quote.text)) for row in self._attached)
 
-    def _named(self, row: _Chosen) -> bool:
+    def _named(self, row: Chosen) -> bool:
         """Whether the question asks for the value of this label: what server, which price."""
         label = row.source.row_label(row.quote.text) if row.source.rows else ""
         said = set(re.findall(r"\w+", self._question.lower()))
@@ -328,16 +287,16 @@ class _Reply:
             return False
         return self._wanted in meant if self._wanted else words <= said
 
-    def _keyed(self, row: _Chosen) -> bool:
+    def _keyed(self, row: Chosen) -> bool:
         """Whether a row holds every number or code that the question names."""
         keys = [name for name in names(self._question) if re.search(r"\d", name)]
         return bool(keys) and row.source.rows and all(key in row.quote.text for key in keys)
 
-    def _score(self, chosen: _Chosen) -> float:
+    def _score(self, chosen: Chosen) -> float:
         score = chosen.quote.score
         return score + _NAMED * self._named(chosen) + _KEYED * self._keyed(chosen)
 
-    def _picture(self) -> _Chosen | None:
+    def _picture(self) -> Chosen | None:
         """What introduces the picture to show, if one serves: a caption, or a screen's row."""
         asked = asks_to_see(self._question)
         shown = [c for c in self._library if c.source.pictured and c.source.modality != "text"]
@@ -347,11 +306,11 @@ class _Reply:
         rows = [c for c in shown if asked and c.source.rows and self._shows(c)]
         return max(captions or rows, key=lambda c: c.quote.score, default=None)
 
-    def _shows(self, row: _Chosen) -> bool:
+    def _shows(self, row: Chosen) -> bool:
         features = row.quote.features
         return features.whole >= _SHOW_UNASKED or features.words >= _ROW_SHARE
 
-    def _marked(self, chosen: Sequence[_Chosen]) -> list[_Chosen]:
+    def _marked(self, chosen: Sequence[Chosen]) -> list[Chosen]:
         """The rows to box: those quoted, else the attachment's row that the quotes speak of."""
         rows = [c for c in chosen if c.source.rows]
         if rows or not chosen or not self._attached:
@@ -378,24 +337,14 @@ def _before(text: str) -> str:
     return "\n" if _STEP.match(text) else " "
 
 
-def _same(source: _Source, attached: Sequence[_Source]) -> bool:
+def _same(source: Source, attached: Sequence[Source]) -> bool:
     """Whether a library's screenshot is the attached one over again."""
     rows = set(source.pieces) if source.rows else set[str]()
     return any(len(rows & set(a.pieces)) > 0.8 * len(rows) for a in attached if rows)
 
 
-def _slot(kind: str, chosen: _Chosen) -> str:
-    return f"[[{kind} {chosen.source.label}: {_slot_words(chosen.quote.text)}]]"
-
-
-def _slot_words(text: str) -> str:
-    return " ".join(text.translate(_BRACKETS).split())
-
-
-def _defused(text: str) -> str:
-    """A quote in which nothing reads as a citation or a slot."""
-    text = re.sub(r"\[{2,}|\]{2,}", lambda found: found.group().translate(_BRACKETS), text)
-    return _CITATION.sub(r"(\1)", text)
+def _slot(kind: str, chosen: Chosen) -> str:
+    return f"[[{kind} {chosen.source.label}: {slot_words(chosen.quote.text)}]]"
 
 
 def _plain(text: str) -> str:

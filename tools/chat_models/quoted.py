@@ -1,0 +1,109 @@
+"""What the quoting chat model reads and writes: sources, and quotes made harmless in a draft."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..entries import codes, entries
+from ..quoting import Quote, quotable
+
+__all__ = ["Chosen", "Source", "slot_words"]
+
+_CELLS = re.compile(r"\s{2,}|\t|: ")
+_CITATION = re.compile(r"\[(\s*a?\d+(?:\s*[,;–-]\s*a?\d+)*\s*)\]", re.IGNORECASE)
+_BRACKETS = str.maketrans("[]", "()")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A passage or an attachment as the message gives it."""
+
+    label: str
+    text: str
+    context: str
+    modality: str
+    pictured: bool
+    score: float
+
+    @classmethod
+    def read(cls, given: Mapping[str, Any]) -> Source:
+        """A source as ``additional_kwargs`` holds it."""
+        return cls(
+            str(given["label"]),
+            str(given.get("text", "")),
+            str(given.get("context", "")),
+            str(given.get("modality", "text")),
+            bool(given.get("pictured", False)),
+            float(given.get("score") or 0.0),
+        )
+
+    @property
+    def attached(self) -> bool:
+        """Whether it came with the question."""
+        return self.label.startswith("a")
+
+    @property
+    def rows(self) -> bool:
+        """Whether it is quoted row by row."""
+        return self.attached or self.modality == "screenshot"
+
+    @property
+    def pieces(self) -> list[str]:
+        """Its sentences, or its rows."""
+        return quotable(self.text, "screenshot" if self.rows else self.modality)
+
+    @property
+    def entries(self) -> list[str]:
+        """The code of the entry that each of its pieces belongs to; empty where to none."""
+        return [""] * len(self.pieces) if self.rows else entries(self.text)
+
+    @property
+    def above(self) -> str:
+        """What stands above each of its pieces: headings, or the title of a window."""
+        title = self.pieces[:1] if self.rows else []
+        return " ".join([self.context, *title])
+
+    def row_label(self, row: str) -> str:
+        """A row's label; empty where it is not a label and its value."""
+        for line in self.text.splitlines():
+            label, value = (*_CELLS.split(line.strip(), maxsplit=1), "")[:2]
+            if value and " ".join(line.split()) == row:
+                return label
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A quote and where it stands.
+
+    Attributes:
+        quote: of the source.
+        source: it is from.
+        entry: the code whose entry it belongs to; empty where to none.
+    """
+
+    quote: Quote
+    source: Source
+    entry: str
+
+    @property
+    def codes(self) -> set[str]:
+        """The codes that it is about: its entry's, or those that stand above."""
+        return {self.entry} if self.entry else codes(self.source.context)
+
+    def __str__(self) -> str:
+        return f"{_defused(self.quote.text)} [{self.source.label}]"
+
+
+def slot_words(text: str) -> str:
+    """Words for a slot, without what would end it."""
+    return " ".join(text.translate(_BRACKETS).split())
+
+
+def _defused(text: str) -> str:
+    """A quote in which nothing reads as a citation or a slot."""
+    text = re.sub(r"\[{2,}|\]{2,}", lambda found: found.group().translate(_BRACKETS), text)
+    return _CITATION.sub(r"(\1)", text)
