@@ -36,6 +36,7 @@ _QWEN = """\
 {% if m.content is string %}{{ m.content }}{% else %}
 {%- for part in m.content %}
 {%- if part.type == 'image' %}<|vision_start|><|image_pad|><|vision_end|>
+{%- elif part.type == 'video' %}<|vision_start|><|video_pad|><|vision_end|>
 {%- elif part.type == 'text' %}{{ part.text }}{% endif %}
 {%- endfor %}{% endif %}<|im_end|>
 {% endfor %}{% if add_generation_prompt %}<|im_start|>assistant

@@ -19,20 +19,23 @@ class Family:
         token_side: pixels on the side of the square that becomes one token; 0 where a picture's
             tokens do not follow its pixels.
         calls: the form in which its models call functions.
+        video: whether its models read a video as such; the others are shown its frames as
+            pictures.
     """
 
     name: str
     model_type: str
     token_side: int = 0
     calls: Format = "hermes"
+    video: bool = False
 
 
 FAMILIES = {
     family.model_type: family
     for family in (
-        Family("Qwen2-VL", "qwen2_vl", 28, "qwen_agent"),
-        Family("Qwen2.5-VL", "qwen2_5_vl", 28),
-        Family("Qwen3-VL", "qwen3_vl", 32),
+        Family("Qwen2-VL", "qwen2_vl", 28, "qwen_agent", video=True),
+        Family("Qwen2.5-VL", "qwen2_5_vl", 28, video=True),
+        Family("Qwen3-VL", "qwen3_vl", 32, video=True),
         Family("LLaVA 1.5", "llava"),
         Family("LLaVA-NeXT", "llava_next"),
         Family("LLaVA-OneVision", "llava_onevision"),

@@ -1,4 +1,4 @@
-"""LangChain messages as a chat template wants them, with their pictures decoded.
+"""LangChain messages as a chat template wants them, with their pictures and videos decoded.
 
 Only bytes that came with a message are decoded: a URL or a path in one is refused, whoever wrote
 it. Knows no model.
@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
@@ -18,10 +19,12 @@ from PIL import Image
 from ...errors import SourceError, UserError
 from ..calling import Format, as_text
 from ..media import decode_image
+from ..video import Video, clock, read_video, thinned
 
 __all__ = ["Conversation", "conversation_of"]
 
 _ROLES = {SystemMessage: "system", HumanMessage: "user", AIMessage: "assistant"}
+_NAMES = {"image": "picture", "video": "video"}
 _LONGEST_SIDES = 100
 """A longer side than so many shorter ones is filled up with white: the families' own resizing
 fails at 200."""
@@ -32,58 +35,88 @@ class Conversation:
     """What a model is asked.
 
     Attributes:
-        turns: ``role`` and ``content`` of each; content is a list of parts.
+        turns: ``role`` and ``content`` of each; content is a list of parts, of which each of type
+            ``image`` or ``video`` stands for the next picture or video.
         pictures: RGB, in the order in which the turns hold them.
+        videos: in the order in which the turns hold them.
     """
 
     turns: list[dict[str, Any]] = field(default_factory=list)
     pictures: list[Image.Image] = field(default_factory=list)
+    videos: list[Video] = field(default_factory=list)
 
-    def with_pictures(self, pictures: Sequence[Image.Image]) -> list[dict[str, Any]]:
-        """The turns with other pictures in the places of theirs."""
-        left = iter(pictures)
+    def filled(self, videos: Sequence[Any]) -> list[dict[str, Any]]:
+        """The turns with the pictures, and with what is given for the videos, in their places."""
+        left = {"image": iter(self.pictures), "video": iter(videos)}
         return [
             turn
             | {
                 "content": [
-                    part | {"image": next(left)} if part["type"] == "image" else part
+                    part | {kind: next(left[kind])} if (kind := part["type"]) in left else part
                     for part in turn["content"]
                 ]
             }
             for turn in self.turns
         ]
 
+    def in_pictures(self, most: int) -> Conversation:
+        """The same for a model that reads no videos: their frames, each after its time.
+
+        Args:
+            most: frames of each video.
+        """
+        made = Conversation()
+        pictures, videos = iter(self.pictures), iter(self.videos)
+        for turn in self.turns:
+            parts: list[dict[str, Any]] = []
+            for part in turn["content"]:
+                if part["type"] == "video":
+                    video = thinned(next(videos), most)
+                    made.pictures += video.frames
+                    for seconds in video.times:
+                        parts.append({"type": "text", "text": f"Frame at {clock(seconds)}: "})
+                        parts.append({"type": "image"})
+                    continue
+                if part["type"] == "image":
+                    made.pictures.append(next(pictures))
+                parts.append(part)
+            made.turns.append(turn | {"content": parts})
+        return made
+
 
 def conversation_of(
     messages: Sequence[BaseMessage], calls: Format = "hermes", instructions: str = ""
 ) -> Conversation:
-    """Messages with text and picture blocks, in any order; several pictures are counted.
+    """Messages with text, pictures and videos in any order; several of a kind are counted.
 
     Args:
         messages: of LangChain; picture blocks hold base64 (``{"type": "image", "base64": …}``) or
-            a data URL (``{"type": "image_url", "image_url": {"url": "data:…"}}``).
+            a data URL (``{"type": "image_url", "image_url": {"url": "data:…"}}``), and so do
+            those of videos (``video``, ``video_url``).
         calls: how the model writes function calls, and is told of their results.
         instructions: how to use tools; put at the end of the system's text.
 
     Raises:
-        SourceError: a picture cannot be decoded.
-        UserError: a block of another kind, or a picture that would have to be fetched.
+        SourceError: a picture or a video cannot be decoded.
+        UserError: a block of another kind, or one that would have to be fetched.
+        ModelMissing: a video, and PyAV is not installed.
     """
     made = Conversation()
     if instructions:
         messages = _instructed(messages, instructions)
     blocks = [_blocks(message, calls) for message in messages]
-    counted = sum(_is_picture(block) for some in blocks for block in some) > 1
+    kinds = Counter(_kind(block) for some in blocks for block in some)
     for message, some in zip(messages, blocks, strict=True):
         parts: list[dict[str, Any]] = []
         for block in some:
-            if _is_picture(block):
-                made.pictures.append(_decoded(block, len(made.pictures) + 1))
-                if counted:
-                    parts.append({"type": "text", "text": f"Picture {len(made.pictures)}: "})
-                parts.append({"type": "image"})
-            else:
+            kind = _kind(block)
+            if not kind:
                 parts.append({"type": "text", "text": _text(block)})
+                continue
+            number = _add(block, made)
+            if kinds[kind] > 1:
+                parts.append({"type": "text", "text": f"{_NAMES[kind].capitalize()} {number}: "})
+            parts.append({"type": kind})
         _append(made.turns, _role(message, calls), parts)
     return made
 
@@ -109,7 +142,7 @@ def _blocks(message: BaseMessage, calls: Format) -> list[Any]:
     calling = isinstance(message, AIMessage) and (message.tool_calls or message.invalid_tool_calls)
     if isinstance(message, ToolMessage) or calling:
         assert isinstance(message, AIMessage | ToolMessage)
-        return [as_text(message, calls), *filter(_is_picture, blocks)]
+        return [as_text(message, calls), *filter(_kind, blocks)]
     return blocks
 
 
@@ -122,8 +155,10 @@ def _role(message: BaseMessage, calls: Format) -> str:
     raise UserError(f"a message of kind {message.type!r} is not understood")
 
 
-def _is_picture(block: Any) -> bool:
-    return isinstance(block, dict) and block.get("type") in ("image", "image_url")
+def _kind(block: Any) -> str:
+    """``image`` or ``video``; empty for what is neither."""
+    kind = str(block.get("type")).removesuffix("_url") if isinstance(block, dict) else ""
+    return kind if kind in _NAMES else ""
 
 
 def _text(block: Any) -> str:
@@ -132,25 +167,35 @@ def _text(block: Any) -> str:
     if isinstance(block, dict) and block.get("type") == "text":
         return str(block.get("text", ""))
     kind = block.get("type") if isinstance(block, dict) else type(block).__name__
-    raise UserError(f"a block of kind {kind!r} is not understood", "give text and pictures")
+    raise UserError(f"a block of kind {kind!r} is not understood", "give text, pictures and videos")
 
 
-def _decoded(block: dict[str, Any], number: int) -> Image.Image:
-    name = f"picture {number}"
+def _add(block: dict[str, Any], made: Conversation) -> int:
+    """Decode a picture or a video into a conversation; its number among its kind."""
+    if _kind(block) == "image":
+        name = f"picture {len(made.pictures) + 1}"
+        made.pictures.append(_filled_up(decode_image(_bytes(block, name), name)))
+        return len(made.pictures)
+    name = f"video {len(made.videos) + 1}"
+    video = read_video(_bytes(block, name), name)
+    made.videos.append(replace(video, frames=tuple(map(_filled_up, video.frames))))
+    return len(made.videos)
+
+
+def _bytes(block: dict[str, Any], name: str) -> bytes:
     data = block.get("base64") or block.get("data")
-    if block["type"] == "image_url":
-        url = block["image_url"]
+    if (form := block["type"]).endswith("_url"):
+        url = block.get(form)
         url = str(url.get("url", "") if isinstance(url, dict) else url)
         head, comma, data = url.partition(",")
         if not (head.startswith("data:") and head.endswith(";base64") and comma):
             data = None
     if not isinstance(data, str):
-        raise UserError(f"{name}: only pictures that come with the message are read", "no URLs")
+        raise UserError(f"{name}: only what comes with the message is read", "no URLs")
     try:
-        raw = base64.b64decode(data, validate=True)
+        return base64.b64decode(data, validate=True)
     except (binascii.Error, ValueError) as error:
         raise SourceError(f"{name}: not base64 ({error})") from None
-    return _filled_up(decode_image(raw, name))
 
 
 def _filled_up(picture: Image.Image) -> Image.Image:
