@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import DeveloperError, UserError
-from .profiles import Choice
+from ..errors import UserError
+from .profiles import Choice, Contradiction
 
 if TYPE_CHECKING:
     from ..index.library import Library, Progress, Report
+    from ..index.report import Problem
     from .terminal import Screen
 
 __all__ = [
@@ -39,6 +40,8 @@ __all__ = [
 ]
 
 HERE = Path(".limner")
+
+_NAMED = 5  # files that were passed over
 
 LibraryOption = Annotated[
     Path, typer.Option("--library", envvar="LIMNER_LIBRARY", help="The library's folder.")
@@ -122,7 +125,7 @@ def chosen(context: typer.Context) -> Choice:
     said = Choice(**{name: value for name, value in given.items() if name not in variables})
     try:
         return said.completed(Choice(**{name: given[name] for name in variables}))
-    except DeveloperError as error:
+    except Contradiction as error:
         raise typer.BadParameter(f"{error}; {error.hint}.") from None
 
 
@@ -164,12 +167,13 @@ def print_json(value: Any) -> None:
 
 
 def print_report(report: Report, as_json: bool) -> None:
-    """Print what was done; files that failed make the exit code 1."""
+    """Print what was done; files that failed make the exit code 1, those passed over do not."""
     if as_json:
         print_json(report.to_dict())
     else:
         for problem in report.failed:
             screen().print_problem(problem.path, problem.reason)
+        _print_skipped(report.skipped)
         counts = {
             "added": report.added,
             "changed": report.changed,
@@ -182,6 +186,15 @@ def print_report(report: Report, as_json: bool) -> None:
         screen().say(line or "nothing to do")
     if report.failed:
         raise typer.Exit(1)
+
+
+def _print_skipped(skipped: Sequence[Problem]) -> None:
+    from .terminal import clean_line
+
+    for problem in skipped[:_NAMED]:
+        screen().say(f"skipped: {clean_line(problem.path)}: {clean_line(problem.reason)}")
+    if len(skipped) > _NAMED:
+        screen().say(f"skipped: and {len(skipped) - _NAMED} more, see --json")
 
 
 @contextmanager

@@ -44,7 +44,11 @@ def add(
     embedding_model: ModelOption = "embedded",
     json: JsonOption = False,
 ) -> None:
-    """Add files and folders to the library; what is unchanged is not read again."""
+    """Add files and folders to the library; what is unchanged is not read again.
+
+    A file that cannot be read is named, and the exit code is 1. One inside a folder is an error
+    once: as long as it does not change, later runs pass it over and say so.
+    """
     with opened_library(library, embedding_model) as opened:
         with progress_bar("files") as tell:
             report = opened.add(list(paths), tell)
@@ -59,7 +63,10 @@ def sync(
     embedding_model: ModelOption = "embedded",
     json: JsonOption = False,
 ) -> None:
-    """Bring the library in step with all that was ever added."""
+    """Bring the library in step with all that was ever added.
+
+    A file that cannot be read makes the exit code 1 once, until it changes again.
+    """
     with existing_library(library, embedding_model) as opened:
         if watch:
             _watch(opened)

@@ -24,6 +24,7 @@ __all__ = [
     "PROFILES",
     "TIMEOUT",
     "Choice",
+    "Contradiction",
     "Profile",
     "chat_model_of",
     "label_of",
@@ -68,6 +69,10 @@ def profile_of(name: str) -> Profile:
     return PROFILES[name]
 
 
+class Contradiction(DeveloperError):
+    """What was named cannot all be meant."""
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """What was named of a chat model; None where nothing was.
@@ -88,13 +93,14 @@ class Choice:
         A chat model overrides the profile's own.
 
         Raises:
-            DeveloperError: no such profile, or an endpoint beside what answers on this machine.
+            DeveloperError: there is no such profile.
+            Contradiction: an endpoint beside what answers on this machine.
         """
         profile = profile_of(self.profile) if self.profile else None
         here = profile and profile.name != "server"
         if self.endpoint and (here or self.chat_model == "embedded"):
             one = f"the profile {self.profile!r}" if here else "the chat model 'embedded'"
-            raise DeveloperError(
+            raise Contradiction(
                 f"{one} answers on this machine, an endpoint names a server: they contradict",
                 "leave one of them out (LIMNER_PROFILE, LIMNER_CHAT_MODEL and LIMNER_ENDPOINT "
                 "count too)",
@@ -122,7 +128,8 @@ class Choice:
         """What was said, and what variables add to it where they do not go against it.
 
         Raises:
-            DeveloperError: as `amounts_to`; of variables, too, where nothing said decides.
+            DeveloperError, Contradiction: as `amounts_to`; of variables, too, where nothing that
+                was said decides between them.
         """
         kinds, whole = _kinds(self), self
         for name in ("profile", "chat_model", "endpoint"):

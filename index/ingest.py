@@ -12,6 +12,7 @@ import hashlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from ..tools.ocr import Line
 from .chunking import Chunk, chunk
 from .document import Document, Stamp
 from .embeddings import Embeddings, Vectors
+from .failures import Failures
 from .files import Found, Places, find, is_gone, source_name
 from .loaders.base import Block
 from .reading import Reader
@@ -66,7 +68,7 @@ def find_again(documents: Iterable[Document], places: Places, avoid: Path) -> Fo
     for path in sorted(path for path in missed if places.added.isdisjoint(path.parents)):
         if not is_gone(path):
             alone = find([path], avoid)
-            found.files |= alone.files
+            found.files |= dict.fromkeys(alone.files, path.parent)  # nobody names it now
             found.failed += alone.failed
         elif path.parent.is_dir():
             found.folders.append(path.parent)
@@ -140,6 +142,7 @@ def bring_in(
     if gone:
         ingest.tally.forgotten += writer.apply(removed=gone)
         ingest.tally.removed += [doc.source for doc in gone]
+    ingest.note_failures(places)
     return ingest.tally
 
 
@@ -166,7 +169,11 @@ class _Ingest:
         self._unread: dict[Path, Document] = {}
         self._ready: deque[Change] = deque()
         self._seen = self._passages = 0
-        self.tally = Tally(failed=[*found.failed], skipped=[*found.skipped])
+        self._failures = Failures(writer.folder)
+        self._failed: dict[str, Stamp] = {}
+        self.tally = Tally(skipped=[*found.skipped])
+        for problem in found.failed:
+            self._fail(problem.path, problem.reason)
 
     def gone(self) -> list[Document]:
         """The files that were deleted and have not turned up under another name."""
@@ -224,7 +231,34 @@ class _Ingest:
             yield self._ready.popleft()
 
     def _fail(self, path: Path | str, reason: str) -> None:
-        self.tally.failed.append(Problem(str(path), reason))
+        """Count a failure; one in a folder that was there before is passed over."""
+        file, before = str(path), False
+        with suppress(OSError):
+            stamp = self._failed[file] = Stamp.of(Path(file))
+            before = self._failures.knows(file, stamp)
+        if before and not self._is_named(file):
+            self.tally.skipped.append(Problem(file, f"{reason}, as before"))
+        else:
+            self.tally.failed.append(Problem(file, reason))
+
+    def _is_named(self, file: str) -> bool:
+        """Whether a path was named itself, and not only a folder that it lies in."""
+        path = Path(file)
+        if file in self._found.files:
+            return self._found.files[file] == path
+        return self._folders.isdisjoint(path.parents)
+
+    def note_failures(self, places: Places) -> None:
+        """Remember what failed, and what failed before and was not looked at now."""
+        before = self._failures.stamps.items()
+        known = {file: stamp for file, stamp in before if file not in self._found.files}
+        self._failures.write(
+            {
+                file: stamp
+                for file, stamp in (known | self._failed).items()
+                if (file in self._known or places.hold(Path(file))) and not is_gone(Path(file))
+            }
+        )
 
     def _is_gone(self, document: Document) -> bool:
         if document.file in self._found.files:

@@ -45,7 +45,8 @@ class Report:
         unchanged: left alone.
         removed: no longer in the library.
         failed: could not be read, and why; what was known of them before is kept.
-        skipped: passed over within a folder, and why.
+        skipped: passed over within a folder, and why: no format that is read, or a file that
+            could not be read before either and has not changed since.
     """
 
     added: tuple[str, ...] = ()

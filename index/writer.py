@@ -100,6 +100,7 @@ class Writer:
         self.media = MediaStore(folder / "media")
         self._store: VectorStore | None = None
         self._words: KeywordIndex | None = None
+        self._made = not folder.exists()
         self._lock = locked(folder)
         try:
             path = folder / "library.db"
@@ -117,9 +118,25 @@ class Writer:
 
     def __exit__(self, *_: object) -> None:
         self.reopen()
+        empty = self._made and not (self.book.documents() or self.book.places().added)
         self.book.close()
-        note_newest(self.folder)
+        if empty:
+            self._unmake()
+        else:
+            note_newest(self.folder)
         self._lock.release()
+        if empty:
+            with suppress(OSError):  # something else was put there meanwhile
+                self.folder.rmdir()
+
+    def _unmake(self) -> None:
+        """Delete a library that was made for nothing; another's files are left alone."""
+        with suppress(OSError):
+            for name in ("library.db", "library.newest", "write.lock"):
+                (self.folder / name).unlink(missing_ok=True)
+            for name in ("media", "vectors", "words"):
+                if (self.folder / name).is_dir():
+                    (self.folder / name).rmdir()
 
     @property
     def store(self) -> VectorStore:

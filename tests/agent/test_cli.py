@@ -172,15 +172,29 @@ def test_bad_files_are_named_and_the_good_ones_kept(tmp_path: Path) -> None:
     assert all(reason and "\n" not in reason for reason in failed.values())
     assert {"good.txt", "latin.txt"} <= set(report["added"])
     plain = limner("add", "mixed", cwd=tmp_path)
+    assert plain.returncode == 0, "nothing is new of them"
     assert not [c for c in CONTROL if c in plain.stderr + plain.stdout]
-    assert len([line for line in plain.stderr.splitlines() if line.startswith("failed: ")]) == len(
-        bad
-    )
-    assert "Traceback" not in plain.stderr
+    assert "failed" not in plain.stderr and "Traceback" not in plain.stderr
+    skipped = [line for line in plain.stderr.splitlines() if line.startswith("skipped: ")]
+    assert len(skipped) == 6 and f"and {len(bad) + 1 - 5} more" in skipped[-1]
+    assert ", as before" in skipped[1] and f"{len(bad) + 1} skipped" in plain.stderr
+    (folder / "empty.txt").write_bytes(b" ")
+    again = limner("sync", cwd=tmp_path)
+    assert again.returncode == 1 and one_line(again, "empty.txt", "no text found")
+    assert limner("sync", cwd=tmp_path).returncode == 0
+    named = limner("add", "mixed/empty.txt", cwd=tmp_path)
+    assert named.returncode == 1 and one_line(named, "empty.txt", "no text found")
     found = json.loads(limner("search", "Fähre Förde", "--json", cwd=tmp_path).stdout)
     assert "über die Förde" in found[0]["text"]
     listed = limner("ls", cwd=tmp_path).stdout
     assert not [c for c in CONTROL if c in listed]
+
+
+def test_nothing_added_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "empty.txt").touch()
+    for named in ("gone.txt", "empty.txt"):
+        assert limner("add", named, cwd=tmp_path).returncode == 1
+        assert not (tmp_path / ".limner").exists()
 
 
 def test_documents_cannot_write_to_the_terminal(tmp_path: Path) -> None:
