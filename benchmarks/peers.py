@@ -110,8 +110,8 @@ def whole_library(
     model: Any = Given(vectors.shape[1])
     Library.open(folder / "library", model).write(batches())
     library = Library.open(folder / "library", model)
-    with library._reading() as book:
-        index = library._index(book)
+    with library._states.reading() as book:
+        index = library._states.index(book)
         read = book.passages(book.keys().tolist())
         index.store.search(vectors[:1], 1)
         index.keywords.search(texts[0], 1)

@@ -247,7 +247,7 @@ def state_of(place: Path) -> State:
     if not (place / "library.db").exists():
         return "empty"
     with Library.open(place, HashEmbeddings()) as library:
-        with library._reading() as book:
+        with library._states.reading() as book:
             chunks = [
                 (document.source, chunk.searchable, chunk.image or "")
                 for document in book.documents()

@@ -127,7 +127,7 @@ WAYS: dict[str, Callable[[list[Path], random.Random], int]] = {
 
 def contents(library: Library) -> set[tuple[str, str]]:
     """Every passage with its file."""
-    with library._reading() as book:
+    with library._states.reading() as book:
         passages = book.passages(book.keys().tolist())
     return {(p.source, p.text) for p in passages.values()}
 

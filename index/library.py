@@ -6,39 +6,36 @@ consistent state open and takes a new one when the book on the disk has changed.
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-import numpy as np
-
-from ..errors import LibraryDamaged, LibraryError, ModelOutputError, UserError
+from ..errors import LibraryDamaged, LibraryError, UserError
 from ..tools.media import MediaStore
 from ..tools.ocr import Line
 from .diagnosis import diagnose
 from .document import Document
+from .embedder import Embedder
 from .embedding_cache import EmbeddingCache
-from .embeddings import Embeddings, Vectors, find_embeddings
+from .embeddings import Embeddings, find_embeddings
 from .files import Found, Places, find
 from .filters import Filter
 from .hybrid import HybridIndex
 from .ingest import Batch, bring_in, find_again
-from .keyword import KeywordIndex
 from .manifest import Manifest
 from .migration import Migration, move
-from .newest import check_newest
 from .passage import Passage
 from .reading import Reader
+from .removing import take_out
 from .repair import Repair, repair
 from .report import Problem, Progress, Report, Stats, Tally
 from .reranking import Reranker, find_reranker
 from .searching import Explanation, explained, searched, windows
 from .segments import Keys
+from .states import States
 from .upgrade import is_old, upgrade
-from .vector_stores import StoreChoice, open_store
+from .vector_stores import StoreChoice
 from .writer import Writer
 
 if TYPE_CHECKING:
@@ -72,10 +69,8 @@ class Library:
         self.embeddings = embeddings
         self.reranker = reranker
         self.media = MediaStore(folder / "media")
-        self._cache = cache
-        self._mutex = threading.RLock()
-        self._book: Manifest | None = None
-        self._state: tuple[int, HybridIndex] | None = None
+        self._embedder = Embedder(embeddings, cache, folder)
+        self._states = States(folder, embeddings)
 
     @classmethod
     def open(
@@ -108,7 +103,7 @@ class Library:
             if library.exists:
                 if is_old(place):
                     upgrade(place)
-                with library._reading():
+                with library._states.reading():
                     pass
             elif any((place / name).exists() for name in ("vectors", "words", "library.newest")):
                 raise LibraryDamaged(f"{place}: library.db is missing", "limner doctor --repair")
@@ -137,12 +132,7 @@ class Library:
 
     def close(self) -> None:
         """Let go of the files; the library can be used again afterwards."""
-        with self._mutex:
-            if self._state is not None:
-                self._state[1].store.close()
-            if self._book is not None:
-                self._book.close()
-            self._book = self._state = None
+        self._states.close()
 
     @property
     def exists(self) -> bool:
@@ -228,24 +218,12 @@ class Library:
         Raises:
             LibraryLocked, LibraryReadOnly, LibraryUnreachable: as for ``add``.
         """
-        tally = Tally()
         if not self.exists:
-            tally.failed = [Problem(str(name), "not in the library") for name in _listed(paths)]
-            return tally.report()
+            return Report(
+                failed=tuple(Problem(str(n), "not in the library") for n in _listed(paths))
+            )
         with self._writer() as writer:
-            places, documents = writer.book.places(), writer.book.documents()
-            gone: dict[int, Document] = {}
-            for name in _listed(paths):
-                targets = _meant(name, documents, places)
-                if not targets:
-                    tally.failed.append(Problem(str(name), "not in the library"))
-                for path in targets:
-                    places = places.remove(path)
-                    gone |= {doc.id: doc for doc in documents if doc.path.is_relative_to(path)}
-            removed = list(gone.values())
-            tally.forgotten = writer.apply(removed=removed, places=places, compact=bool(gone))
-            tally.removed = [doc.source for doc in removed]
-            return self._forgetting(tally)
+            return self._forgetting(take_out(writer, _listed(paths)))
 
     def collect(self) -> int:
         """Delete stored pictures that no passage refers to, and say how many there were.
@@ -294,9 +272,8 @@ class Library:
             LibraryLocked, LibraryReadOnly, LibraryUnreachable: as for ``add``.
         """
         library = cls._made(Path(folder).expanduser(), embedding_model)
-        done = repair(library.folder, library.embeddings, library._embed, on_progress)
-        if library._cache is not None and done.forgotten:
-            library._cache.forget(done.forgotten, library._name)
+        done = repair(library.folder, library.embeddings, library._embedder.passages, on_progress)
+        library._embedder.forget(done.forgotten)
         return done
 
     @classmethod
@@ -334,7 +311,7 @@ class Library:
             return
         target = cls._made(place, embedding_model)
         with Writer(place, None) as writer:
-            move(writer, choice, on_progress, target.embeddings.name, target._embed)
+            move(writer, choice, on_progress, target.embeddings.name, target._embedder.passages)
 
     # ── searching it ─────────────────────────────────────────────────────────────────────────
 
@@ -386,7 +363,7 @@ class Library:
         """
         identity = passage if isinstance(passage, str) else passage.id
         if self.exists and identity.isdecimal():
-            with self._reading() as book:
+            with self._states.reading() as book:
                 if found := book.around(int(identity), max(reach, 0)):
                     return tuple(found)
         raise UserError(f"no passage {identity!r} in {self.folder}", "search again")
@@ -406,8 +383,8 @@ class Library:
         """Whether any passage holds a word of that stem (see `limner.tools.sentences.stems`)."""
         if not self.exists:
             return False
-        with self._reading() as book:
-            return stem in self._index(book).keywords
+        with self._states.reading() as book:
+            return stem in self._states.index(book).keywords
 
     # ── looking at it ────────────────────────────────────────────────────────────────────────
 
@@ -415,21 +392,21 @@ class Library:
         """The media references of every picture in the library."""
         if not self.exists:
             return set()
-        with self._reading() as book:
+        with self._states.reading() as book:
             return book.images()
 
     def lines(self, image: str) -> tuple[Line, ...]:
         """What was read off a screenshot of the library, row by row, with boxes in its pixels."""
         if not self.exists:
             return ()
-        with self._reading() as book:
+        with self._states.reading() as book:
             return book.lines(image)
 
     def sources(self) -> dict[str, int]:
         """Every file in the library and how many passages it gave."""
         if not self.exists:
             return {}
-        with self._reading() as book:
+        with self._states.reading() as book:
             counts = book.counts()
             return {doc.source: counts.get(doc.id, 0) for doc in book.documents()}
 
@@ -437,7 +414,7 @@ class Library:
         """The folders and the single files that ``sync`` looks at."""
         if not self.exists:
             return ()
-        with self._reading() as book:
+        with self._states.reading() as book:
             folders = book.places().added
             paths = {doc.path for doc in book.documents()}
         alone = (path for path in paths if folders.isdisjoint(path.parents))
@@ -447,9 +424,9 @@ class Library:
         """What the library holds."""
         if not self.exists:
             return Stats(0, 0, 0, 0, self.embeddings.name)
-        with self._reading() as book:
+        with self._states.reading() as book:
             kinds, files = Counter(book.kinds()), len(book.documents())
-            search = self._index(book).store.summary if kinds else ""
+            search = self._states.index(book).store.summary if kinds else ""
         counts = (kinds.total(), kinds["figure"], kinds["screenshot"])
         return Stats(files, *counts, self.embeddings.name, search)
 
@@ -463,32 +440,14 @@ class Library:
         if not queries or not self.exists or k < 1:
             return [], None
         parts = windows(queries, self.embeddings)
-        vectors = self._checked(self.embeddings.encode_query(parts), len(parts))
-        with self._reading() as book:
-            index = self._index(book)
+        vectors = self._embedder.questions(parts)
+        with self._states.reading() as book:
+            index = self._states.index(book)
             among = _admitted(book, where)
             return searched(index, book, parts, vectors, k, among, self.reranker), index
 
     def _writer(self) -> Writer:
         return Writer(self.folder, self.embeddings.name)
-
-    def _embed(self, texts: Sequence[str]) -> Vectors:
-        if not texts:
-            return np.zeros((0, self.embeddings.dimensions), np.float32)
-        if self._cache is None:
-            vectors = self.embeddings.encode_document(texts)
-        else:
-            vectors = self._cache.encode(self.embeddings, texts, self._name)
-        return self._checked(vectors, len(texts))
-
-    def _checked(self, vectors: Vectors, n: int) -> Vectors:
-        if vectors.shape != (n, self.embeddings.dimensions) or not np.isfinite(vectors).all():
-            raise ModelOutputError(
-                f"{self.embeddings.name} gave vectors of shape {vectors.shape} for {n} texts, "
-                f"or NaN among them; {self.embeddings.dimensions} finite numbers each are needed",
-                "limner doctor",
-            )
-        return vectors
 
     def _bring_in(
         self,
@@ -499,47 +458,14 @@ class Library:
         places: Places,
         on_progress: Callable[[Progress], None] | None,
     ) -> Report:
-        models = self.embeddings, self._embed
+        models = self.embeddings, self._embedder.passages
         return self._forgetting(
             bring_in(writer, reader, documents, found, places, *models, on_progress)
         )
 
     def _forgetting(self, tally: Tally) -> Report:
-        if self._cache is not None and tally.forgotten:
-            self._cache.forget(tally.forgotten, self._name)
+        self._embedder.forget(tally.forgotten)
         return tally.report()
-
-    @property
-    def _name(self) -> str:
-        return str(self.folder.resolve())
-
-    @contextmanager
-    def _reading(self) -> Iterator[Manifest]:
-        """The book, in one state for as long as it is read."""
-        with self._mutex:
-            if self._book is None:
-                check_newest(self.folder)
-                self._book = Manifest(self.folder / "library.db", self.embeddings.name)
-            with self._book.snapshot():
-                yield self._book
-
-    def _index(self, book: Manifest) -> HybridIndex:
-        """The state to search, opened again where a writer has changed it."""
-        version = book.version()
-        if self._state is None or self._state[0] != version:
-            choice = StoreChoice.from_text(book.store)
-            dimensions = book.dimensions or self.embeddings.dimensions
-            store = open_store(choice, self.folder, dimensions, book.vectors)
-            words = KeywordIndex(self.folder / "words", book.words)
-            if not book.count() == len(store) == len(words):
-                raise LibraryDamaged(
-                    f"{self.folder}: passages, words and vectors do not belong together",
-                    "limner doctor --repair",
-                )
-            if self._state is not None:
-                self._state[1].store.close()
-            self._state = (version, HybridIndex(store, words))
-        return self._state[1]
 
 
 def _admitted(book: Manifest, where: Filter | None) -> Keys | None:
@@ -553,15 +479,3 @@ def _admitted(book: Manifest, where: Filter | None) -> Keys | None:
 
 def _listed(paths: str | Path | Sequence[str | Path]) -> list[str | Path]:
     return [paths] if isinstance(paths, str | Path) else list(paths)
-
-
-def _meant(name: str | Path, documents: Iterable[Document], places: Places) -> list[Path]:
-    """The paths that a user's name stands for: itself where the library holds it, or a source's."""
-    try:
-        path = Path(name).expanduser().resolve()
-        held = {*(doc.path for doc in documents), *places.added}
-        if any(p.is_relative_to(path) for p in held) or (places.hold(path) and path.exists()):
-            return [path]
-    except (OSError, RuntimeError, ValueError):  # a loop of links, a NUL: no path at all
-        pass
-    return [doc.path for doc in documents if doc.source == str(name)]
