@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from limner.tools.chat_models.decoding import Detokenizer, Row, StopText, in_background
+from limner.tools.chat_models.decoding import Detokenizer, Row, StopText
 from limner.tools.chat_models.processing import share
 
 TEXT = st.text(alphabet="ab ▁é水🌊\n<|]", max_size=40)
@@ -50,21 +49,27 @@ def test_nothing_behind_a_stop(text: str, words: list[str], data: st.DataObject)
 
 
 def test_a_row_ends_at_its_end_token() -> None:
-    row = Row(bytes_of, ["STOP"])
+    row = Row(bytes_of, ["STOP"], 9)
     assert [row.feed(ord(c), False) for c in "abS"] == ["a", "b", ""]
-    assert row.feed(0, is_end=True) == "S" and row.ended and row.tokens == 4
-    assert row.feed(ord("x"), False) == "" == row.close()
+    assert row.feed(0, is_end=True) == "S" and row.ended == "stop" and row.tokens == 4
+    assert row.feed(ord("x"), False) == ""
 
 
-def test_an_error_comes_after_the_words_before_it() -> None:
-    def work(put: object, stopped: object) -> None:
-        put("words")  # type: ignore[operator]
-        raise ValueError("and no more")
+def test_a_row_ends_before_a_stop_word() -> None:
+    row = Row(bytes_of, ["STOP"], 5)
+    assert "".join(row.feed(ord(c), False) for c in "aSTOP") == "a" and row.ended == "stop"
 
-    texts = in_background(work)
-    assert next(texts) == "words"
-    with pytest.raises(ValueError, match="and no more"):
-        next(texts)
+
+@given(TEXT, st.integers(1, 30))
+def test_a_row_ends_after_its_most_tokens_with_all_it_held_back(text: str, most: int) -> None:
+    row, tokens = Row(bytes_of, ["\n<|"], most), list((text + "x" * most).encode())
+    given = ""
+    while not row.ended:
+        given += row.feed(tokens[row.tokens], False)
+    whole = bytes_of(tokens[: row.tokens])
+    assert row.tokens <= most
+    assert (row.ended, given) in {("length", whole), ("stop", whole.partition("\n<|")[0])}
+    assert (row.ended == "stop") == ("\n<|" in whole)
 
 
 @given(st.lists(st.integers(1, 5000), min_size=1, max_size=60), st.integers(1, 20_000))

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import Literal
 
-__all__ = ["Detokenizer", "Row", "StopText", "in_background"]
-
-T = TypeVar("T")
+__all__ = ["Detokenizer", "Row", "StopText"]
 
 _WINDOW = 8  # tokens that are decoded again, so that spaces and letters over several come right
 
@@ -87,57 +83,30 @@ class Row:
     Args:
         decode: see `Detokenizer`.
         stops: words before which it ends.
+        most: tokens after which it ends.
+
+    Attributes:
+        tokens: that were fed.
+        ended: why it has: ``stop`` at its end token or a stop word, ``length`` after its most
+            tokens; empty while it has not.
     """
 
-    def __init__(self, decode: Callable[[list[int]], str], stops: Sequence[str]) -> None:
+    def __init__(self, decode: Callable[[list[int]], str], stops: Sequence[str], most: int) -> None:
         self._text = Detokenizer(decode)
         self._stop = StopText(stops)
+        self._most = most
         self.tokens = 0
-        self.ended = False
+        self.ended: Literal["", "stop", "length"] = ""
 
     def feed(self, token: int, is_end: bool) -> str:
-        """The text that is certain after this token."""
+        """The text that is certain after this token; all that was held back if it is the last."""
         if self.ended:
             return ""
         self.tokens += 1
-        if is_end:
-            return self.close()
-        text = self._stop.feed(self._text.feed([token]))
-        self.ended = self._stop.met
+        text = "" if is_end else self._stop.feed(self._text.feed([token]))
+        if is_end or self.tokens == self._most:
+            text += self._stop.feed(self._text.close()) + self._stop.close()
+            self.ended = "stop" if is_end else "length"
+        if self._stop.met:
+            self.ended = "stop"
         return text
-
-    def close(self) -> str:
-        """What was held back; nothing a second time."""
-        if self.ended:
-            return ""
-        self.ended = True
-        return self._stop.feed(self._text.close()) + self._stop.close()
-
-
-def in_background(work: Callable[[Callable[[str], None], Callable[[], bool]], T]) -> Iterator[str]:
-    """Run ``work(put, stopped)`` in a thread and give the texts as it puts them.
-
-    Closing the iterator lets ``stopped`` say so and waits for the work's end. An error of the work
-    is raised here, after the texts that came before it.
-    """
-    items: queue.SimpleQueue[str | BaseException | None] = queue.SimpleQueue()
-    stop = threading.Event()
-
-    def run() -> None:
-        try:
-            work(items.put, stop.is_set)
-        except BaseException as error:
-            items.put(error)
-        else:
-            items.put(None)
-
-    thread = threading.Thread(target=run, name="limner-chat-model", daemon=True)
-    thread.start()
-    try:
-        while (item := items.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stop.set()
-        thread.join()

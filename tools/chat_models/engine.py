@@ -1,248 +1,351 @@
-"""A chat model at work: ``generate``, one question or one batch at a time.
+"""A chat model at work: one thread writes the answers of all who ask, a token of each at a time.
 
-The keys of the beginning that a question shares with the one before it are kept. Knows tokens, and
-nothing of messages.
+Questions wait in a line; as many as fit are read between two tokens and join the answers under way,
+and each leaves when it ends. The thread ends with the last answer. Knows tokens, and nothing of
+messages; `batch` computes.
 """
 
 from __future__ import annotations
 
-import contextlib
-import inspect
+import re
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, Self
 
-from ...errors import ModelError, QuestionError
+from ...errors import LimnerError, ModelError, ModelOutputError, QuestionError
 from ..model_files import fingerprint
+from .batch import Batch, Decoding, Sampling, Written, parameters
 from .decoding import Row
-from .families import Family, family_of
+from .families import FAMILIES, Family, family_of
+from .pictured import Conversation
 from .processing import Prepared, Preparer
 
-__all__ = ["BATCH_TOKENS", "Engine", "Sampling"]
+__all__ = ["BATCH_TOKENS", "Asked", "Engine"]
 
 BATCH_TOKENS = 16_384
-"""Tokens of the questions, padding counted, that go through the model together."""
+"""Tokens of the answers under way with their questions, padding counted, that a further question
+may not exceed. As many may wait in line before those who ask are held up."""
 
-_SHARED = 32  # tokens; a shorter common beginning is not worth keeping
+_READ_TOKENS = 2_048  # of questions that are read between two tokens of the answers under way
 _GROUNDING = (
     *("<|object_ref_start|>", "<|object_ref_end|>", "<|box_start|>", "<|box_end|>"),
     *("<|quad_start|>", "<|quad_end|>"),
 )
+_MARKUP = re.compile(r"<\|[^<>|]+\|>")
 
 
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """How the next token is chosen; see `qwen2_vl.Qwen2VL`."""
-
-    max_tokens: int
-    temperature: float
-    top_p: float
-    seed: int | None
-
-
-@dataclass
-class Engine:
-    """A loaded model. Made by ``load``.
+class Asked:
+    """A question on its way to an answer. Made by ``Engine.ask``.
 
     Attributes:
+        prepared: its inputs.
+        row: takes the tokens of the answer.
+    """
+
+    def __init__(self, prepared: Prepared, seen: Any, row: Row, sampling: Sampling) -> None:
+        self.prepared = prepared
+        self.row = row
+        self.seen = seen
+        self.sampling = sampling
+        self.written: Written | None = None
+        self.texts: list[str] = []  # not taken yet
+        self.error: BaseException | None = None
+        self.ended = False
+        self.unwanted = False
+
+
+class Engine:
+    """A loaded model. Made by ``load``; its methods may be called from several threads.
+
+    Args:
         model: of transformers.
         preparer: makes its inputs.
         family: what is peculiar to its kind.
         revision: the hub's commit, or twelve digits made of the files.
+        decoding: how tokens after the first are computed, see `batch.Decoding`; ``compiled`` on a
+            GPU and ``plain`` elsewhere if left out. ``compiled`` gives the same tokens as
+            ``plain`` on a CPU; on a GPU it was neither run nor measured.
+
+    Attributes:
         window: tokens that it takes, the answer's among them.
     """
 
-    model: Any
-    preparer: Preparer
-    family: Family
-    revision: str
-    window: int
-    _ends: frozenset[int]
-    _unsaid: frozenset[int]
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _known: tuple[list[int], Any] = ([], None)
+    def __init__(
+        self,
+        model: Any,
+        preparer: Preparer,
+        family: Family,
+        revision: str,
+        decoding: Decoding | None = None,
+    ) -> None:
+        self.model = model
+        self.preparer = preparer
+        self.family = family
+        self.revision = revision
+        self.window = int(model.config.get_text_config().max_position_embeddings)
+        self.decoding = decoding or ("compiled" if model.device.type == "cuda" else "plain")
+        ends = model.generation_config.eos_token_id
+        self._ends = frozenset(ends if isinstance(ends, list) else [] if ends is None else [ends])
+        self._unsaid = _unsaid(preparer.tokenizer)
+        video = getattr(preparer.processor, "video_token_id", None)
+        self._batch = Batch(
+            model,
+            family.model_type in FAMILIES,
+            {"image": preparer.picture_token, "video": video},
+            self.decoding,
+        )
+        self._lock = threading.Lock()
+        self._news = threading.Condition(self._lock)  # there is more text
+        self._over = threading.Condition(self._lock)  # an answer has ended, or the line moved
+        self._waiting: deque[Asked] = deque()
+        self._writing: list[Asked] = []
+        self._worker: threading.Thread | None = None
+        self._former: threading.Thread | None = None
 
     @classmethod
-    def load(cls, name: str, device: str, dtype: str, bits: int) -> Self:
+    def load(
+        cls, name: str, device: str, dtype: str, bits: int, decoding: Decoding | None = None
+    ) -> Self:
         """See `qwen2_vl.Qwen2VL.load`."""
         import torch
         from transformers import AutoConfig
-        from transformers.utils import logging
 
-        from .loading import find_folder, load_model
+        from .loading import find_folder, load_model, quietly
 
-        quiet: Callable[[], None] = logging.disable_progress_bar
-        quiet()
         folder, revision = find_folder(name)
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         dtype = dtype or ("float32" if device == "cpu" else "bfloat16")
-        try:
-            config = AutoConfig.from_pretrained(folder, local_files_only=True)
-            family = family_of(config.model_type)
-            preparer = Preparer(folder, family)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            words = str(error).strip().split("\n")[0][:200]
-            raise ModelError(
-                f"{folder}: its settings, tokenizer or image processor cannot be read ({words})",
-                "download the model's files again",
-            ) from error
-        model = load_model(folder, device, dtype, bits)
-        preparer.accepts_types = "mm_token_type_ids" in _parameters(model)
-        ends = model.generation_config.eos_token_id
-        said = preparer.tokenizer.convert_tokens_to_ids(list(_GROUNDING))
-        return cls(
-            model,
-            preparer,
-            family,
-            revision or fingerprint(folder),
-            int(config.get_text_config().max_position_embeddings),
-            frozenset(ends if isinstance(ends, list) else [ends] if ends is not None else []),
-            frozenset(preparer.tokenizer.all_special_ids) - frozenset(said),
-        )
+        with quietly():
+            try:
+                config = AutoConfig.from_pretrained(folder, local_files_only=True)
+                family = family_of(config.model_type)
+                preparer = Preparer(folder, family)
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                words = str(error).strip().split("\n")[0][:200]
+                raise ModelError(
+                    f"{folder}: its settings, tokenizer or image processor cannot be read "
+                    f"({words})",
+                    "download the model's files again",
+                ) from error
+            _try_template(folder, preparer)
+            model = load_model(folder, device, dtype, bits)
+        preparer.accepts_types = "mm_token_type_ids" in parameters(model)
+        return cls(model, preparer, family, revision or fingerprint(folder), decoding)
 
     def text_of(self, tokens: list[int]) -> str:
         """Tokens as text: without special ones but those that mark a place in a picture."""
         said = [token for token in tokens if token not in self._unsaid]
         return str(self.preparer.tokenizer.decode(said, clean_up_tokenization_spaces=False))
 
-    def generate(
-        self,
-        prepared: Prepared,
-        rows: Sequence[Row],
-        put: Callable[[int, str], None],
-        stopped: Callable[[], bool],
-        sampling: Sampling,
-    ) -> None:
-        """Answer the questions of a batch.
+    def forget(self) -> None:
+        """Keep no keys and no features of earlier questions."""
+        self._batch.kept.clear()
+        self._batch.looked.clear()
+
+    def ask(self, prepared: Prepared, sampling: Sampling, stops: Sequence[str]) -> Asked:
+        """Put a question in the line; it waits here while the line is too long.
 
         Args:
-            prepared: their inputs.
-            rows: take the tokens of each.
-            put: is told a row's number and the text that is certain.
-            stopped: asked after each token.
+            prepared: one question.
             sampling: how tokens are chosen.
+            stops: words before which the answer ends.
 
         Raises:
-            QuestionError: a question is longer than the model's window.
-            ModelError: out of memory, or the model fails.
+            QuestionError: it is longer than the model's window.
         """
-        if (longest := max(prepared.tokens)) >= self.window:
+        room = self.window - prepared.tokens[0]
+        if room < 1:
             raise QuestionError(
-                f"the question with its passages and pictures is {longest:,} tokens long; the "
-                f"model takes {self.window - 1:,}",
+                f"the question with its passages and pictures is {prepared.tokens[0]:,} tokens "
+                f"long; the model takes {self.window - 1:,}",
                 "attach fewer pictures, or ask more shortly",
             )
+        row = Row(self.text_of, stops, min(sampling.max_tokens, room))
+        asked = Asked(prepared, self._batch.seen(prepared), row, sampling)
+        with self._lock:
+            while sum(one.prepared.tokens[0] for one in self._waiting) > BATCH_TOKENS:
+                self._over.wait()
+            self._waiting.append(asked)
+            if self._worker is None:
+                self._worker = threading.Thread(
+                    target=self._work, name="limner-chat-model", daemon=True
+                )
+                self._worker.start()
+        return asked
+
+    def texts(self, asked: Asked) -> Iterator[str]:
+        """The answer as it comes. Closing the iterator ends the answer.
+
+        Raises:
+            ModelError: out of memory, or the model fails; after the texts that came before it.
+        """
+        try:
+            while True:
+                with self._lock:
+                    while not asked.texts and not asked.ended:
+                        self._news.wait()
+                    texts, asked.texts = asked.texts, []
+                    ended = asked.ended
+                yield from texts
+                if ended:
+                    break
+        finally:
+            self.leave([asked])
+        if asked.error:
+            raise asked.error
+
+    def wait(self, several: Sequence[Asked]) -> None:
+        """Wait for the end of some answers; whatever interrupts the waiting ends them."""
         try:
             with self._lock:
-                self._generate(prepared, rows, put, stopped, sampling)
-        except (MemoryError, RuntimeError) as error:
-            if isinstance(error, MemoryError) or "memory" in str(error).lower():
-                raise ModelError(
-                    f"{self.family.name}: out of memory ({str(error)[:200]})",
-                    "attach fewer pictures, or take a smaller model",
-                ) from error
-            raise ModelError(f"{self.family.name} failed: {str(error)[:300]}") from error
-        for number, row in enumerate(rows):
-            put(number, row.close())
+                while not all(asked.ended for asked in several):
+                    self._over.wait()
+        finally:
+            self.leave(several)
 
-    def _generate(
-        self,
-        prepared: Prepared,
-        rows: Sequence[Row],
-        put: Callable[[int, str], None],
-        stopped: Callable[[], bool],
-        sampling: Sampling,
-    ) -> None:
-        import torch
+    def leave(self, several: Sequence[Asked]) -> None:
+        """End some answers, within one token. No thread is left when no answer is."""
+        with self._lock:
+            for asked in several:
+                asked.unwanted = True
+            while not all(asked.ended for asked in several):
+                self._over.wait()
+            while self._worker and not self._waiting and not self._writing:
+                self._over.wait()
+            former = self._former
+        if former:
+            former.join()
 
-        def watch(ids: Any, scores: Any, **_: Any) -> Any:
-            for number, (row, token) in enumerate(zip(rows, ids[:, -1].tolist(), strict=True)):
-                put(number, row.feed(token, token in self._ends))
-            done = stopped()
-            return torch.tensor([done or row.ended for row in rows], device=ids.device)
+    def _work(self) -> None:
+        """Write until there is nothing left to write."""
+        try:
+            while self._go_on():
+                read = 0
+                while read < _READ_TOKENS and (asked := self._next()):
+                    read += asked.prepared.tokens[0]
+                    self._read(asked)
+                if self._writing:
+                    self._write()
+        except BaseException as error:
+            with self._lock:
+                self._writing += self._waiting
+                self._waiting.clear()
+            self._fail(error)
+            self._go_on()
 
-        inputs = {name: self._placed(value) for name, value in prepared.inputs.items()}
-        room = self.window - inputs["input_ids"].shape[1]
-        inputs |= self._beginning(inputs, alone=len(rows) == 1)
-        # transformers takes a question that goes on from known keys for the one before it.
-        getattr(self.model, "model", self.model).rope_deltas = None
-        with torch.inference_mode(), _seeded(sampling.seed, self.model.device):
-            out = self.model.generate(
-                **inputs,
-                **_choice(sampling),
-                max_new_tokens=min(sampling.max_tokens, room),
-                stopping_criteria=[watch],
-                return_dict_in_generate=True,
+    def _go_on(self) -> bool:
+        """Let go of what nobody wants; whether anything is left."""
+        with self._lock:
+            for asked in [*self._waiting, *self._writing]:
+                if asked.unwanted:
+                    self._end(asked)
+            if self._waiting or self._writing:
+                return True
+            self._former, self._worker = self._worker, None
+            self._over.notify_all()
+            return False
+
+    def _next(self) -> Asked | None:
+        """The next in line, if there is room for it."""
+        with self._lock:
+            if not self._waiting:
+                return None
+            width = max(self._batch.width, self._waiting[0].prepared.tokens[0])
+            fits = self._batch.joinable and (len(self._writing) + 1) * width <= BATCH_TOKENS
+            if self._writing and not fits:
+                return None
+            asked = self._waiting.popleft()
+            self._writing.append(asked)
+            self._over.notify_all()
+            return asked
+
+    def _read(self, asked: Asked) -> None:
+        room = self.window - asked.prepared.tokens[0]
+        try:
+            asked.written, token = self._batch.join(
+                asked.prepared, asked.seen, asked.sampling, room
             )
-        if len(rows) == 1:
-            self._remember(inputs["input_ids"][0].tolist(), out.past_key_values)
+        except Exception as error:
+            asked.error = self._told(error)
+            with self._lock:
+                self._end(asked)
+        else:
+            self._feed([asked], [token])
 
-    def _placed(self, value: Any) -> Any:
-        if value.is_floating_point() and value.dim() > 1:  # seconds keep their precision
-            return value.to(self.model.device, self.model.dtype)
-        return value.to(self.model.device)
+    def _write(self) -> None:
+        try:
+            tokens = self._batch.step()
+        except Exception as error:
+            self._fail(self._told(error))
+        else:
+            self._feed(self._writing, tokens)
 
-    def _beginning(self, inputs: dict[str, Any], alone: bool) -> dict[str, Any]:
-        """The keys of what this question shares with the last one, if that is enough."""
-        known, cache = self._known
-        self._known = ([], None)  # generate changes it; whatever happens, it is not used twice
-        if cache is None or not alone:
-            return {}
-        asked = inputs["input_ids"][0].tolist()
-        shared = 0
-        for a, b in zip(known, asked[:-1], strict=False):
-            if a != b:
-                break
-            shared += 1
-        if shared < _SHARED:
-            return {}
-        _crop(cache, shared)
-        return {"past_key_values": cache}
+    def _feed(self, several: Sequence[Asked], tokens: Sequence[int]) -> None:
+        """Give each answer its token, and tell those who wait for it."""
+        texts: list[str] = []
+        for asked, token in zip(several, tokens, strict=True):
+            texts.append(asked.row.feed(token, token in self._ends))
+        with self._lock:
+            for asked, text in zip(list(several), texts, strict=True):
+                if text:
+                    asked.texts.append(text)
+                if asked.row.ended:
+                    self._end(asked)
+            self._news.notify_all()
 
-    def _remember(self, asked: list[int], cache: Any) -> None:
-        """Keep the keys of a question up to its first picture or video."""
-        from transformers import DynamicCache
+    def _end(self, asked: Asked) -> None:
+        """An answer has come to its end, or nobody wants it; the lock is held."""
+        if asked in self._waiting:
+            self._waiting.remove(asked)
+        else:
+            self._writing.remove(asked)
+        if asked.written:
+            self._batch.leave(asked.written)
+        asked.ended = True
+        self._news.notify_all()
+        self._over.notify_all()
 
-        if type(cache) is not DynamicCache or any(cache.is_sliding):
-            return
-        shown = (self.preparer.picture_token, self.preparer.video_token)
-        text = next((n for n, token in enumerate(asked) if token in shown), len(asked))
-        if text >= _SHARED:
-            _crop(cache, text)
-            self._known = (asked[:text], cache)
+    def _fail(self, error: BaseException) -> None:
+        """What went wrong for all answers under way."""
+        with self._lock:
+            for asked in list(self._writing):
+                asked.error = error
+                self._end(asked)
+            self._batch.clear()
 
-
-def _crop(cache: Any, tokens: int) -> None:
-    """Keep the keys of the first tokens."""
-    if (more := cache.get_seq_length() - tokens) > 0:
-        cache.crop(-more)
-
-
-def _parameters(model: Any) -> set[str]:
-    return set(inspect.signature(model.forward).parameters)
-
-
-def _choice(sampling: Sampling) -> dict[str, Any]:
-    if sampling.temperature <= 0:
-        return {"do_sample": False, "temperature": 1.0, "top_p": 1.0, "top_k": 50}
-    return {
-        "do_sample": True,
-        "temperature": sampling.temperature,
-        "top_p": sampling.top_p,
-        "top_k": 0,
-    }
+    def _told(self, error: Exception) -> Exception:
+        """An error of the model in our own words; others as they are."""
+        if isinstance(error, LimnerError) or not isinstance(error, MemoryError | RuntimeError):
+            return error
+        if isinstance(error, MemoryError) or "memory" in str(error).lower():
+            self._batch.kept.clear()
+            told = ModelError(
+                f"{self.family.name}: out of memory ({str(error)[:200]})",
+                "attach fewer pictures, or take a smaller model",
+            )
+        else:
+            told = ModelError(f"{self.family.name} failed: {str(error)[:300]}")
+        told.__cause__ = error
+        return told
 
 
-@contextlib.contextmanager
-def _seeded(seed: int | None, device: Any) -> Iterator[None]:
-    """Draw from a seed, and leave the drawing of others as it was."""
-    import torch
+def _try_template(folder: Path, preparer: Preparer) -> None:
+    """Ask something, so that a damaged chat template is known before the weights are read."""
+    said = [{"type": "text", "text": "?"}]
+    try:
+        preparer.prepare([Conversation([{"role": "user", "content": said}])], 0)
+    except ModelOutputError as error:
+        raise ModelError(
+            f"{folder}: its chat template cannot be used ({error.__cause__})",
+            "download chat_template.jinja and tokenizer_config.json again",
+        ) from error
 
-    if seed is None:
-        yield
-        return
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
-        yield
+
+def _unsaid(tokenizer: Any) -> frozenset[int]:
+    """Tokens that no answer shows: special ones, and those that only look so to a person."""
+    added = tokenizer.added_tokens_decoder.items()
+    markup = {number for number, token in added if _MARKUP.fullmatch(token.content)}
+    said = set(tokenizer.convert_tokens_to_ids(list(_GROUNDING)))
+    return frozenset((markup | set(tokenizer.all_special_ids)) - said)

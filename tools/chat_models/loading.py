@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import math
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from ...errors import ModelError, ModelMissing
 from ..model_files import need_safetensors, snapshot
 
-__all__ = ["find_folder", "free_memory", "load_model", "need_memory"]
+__all__ = ["find_folder", "free_memory", "load_model", "need_memory", "quietly"]
 
 _AGAIN = "download the model's files again"
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json")
@@ -30,6 +34,10 @@ def find_folder(name: str) -> tuple[Path, str]:
         ModelMissing: it is neither, or not in a form that is loaded.
     """
     folder, revision = Path(name).expanduser(), ""
+    if folder.is_file():
+        raise ModelMissing(
+            f"{folder} is a file; a model is a folder of files", f"try {folder.parent}"
+        )
     if not folder.is_dir():
         if name.count("/") != 1 or folder.is_absolute() or name.startswith("."):
             raise ModelMissing(f"{name}: no such folder", "limner models ls")
@@ -40,6 +48,30 @@ def find_folder(name: str) -> tuple[Path, str]:
     if not any((folder / name).is_file() for name in _TOKENIZERS):
         raise ModelMissing(f"{folder}: no tokenizer ({', '.join(_TOKENIZERS)})", _AGAIN)
     return folder, revision
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Keep the remarks of transformers and torchvision away from the person at the terminal.
+
+    What matters of them is raised as an error here: weights that are missing, parts that cannot be
+    read.
+    """
+    from transformers.utils import logging as told
+
+    loggers = [logging.getLogger(name) for name in ("transformers", "torchvision")]
+    levels = [logger.level for logger in loggers]
+    hide: Callable[[], None] = told.disable_progress_bar
+    hide()
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def free_memory(device: str) -> int:

@@ -1,13 +1,14 @@
 """Qwen2-VL, and any other image-text-to-text model of transformers, as a LangChain chat model.
 
 The model runs in this process (`engine`), inputs come from `processing`, tokens become text in
-`decoding`, calls are split off in `calling`; here they are put together.
+`decoding`, calls are split off in `calling`; here they are put together. `invoke`, `stream` and
+`batch`, in any number of threads, share the passes of the model.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
@@ -19,17 +20,20 @@ from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.utils.function_calling import convert_to_openai_tool
-from pydantic import PrivateAttr
+from pydantic import PrivateAttr, ValidationError, field_validator
 
-from ...errors import DeveloperError, LimnerError, QuestionError
+from ...errors import DeveloperError, LimnerError, ModelOutputError, QuestionError
 from ..calling import CallParser, Piece, stops, tools_prompt
-from .decoding import Row, in_background
-from .engine import BATCH_TOKENS, Engine, Sampling
+from .batch import Decoding, Sampling
+from .engine import Asked, Engine
 from .families import Family
+from .options import check_names, stop_words, wanted_tool
 from .pictured import Conversation, conversation_of
 from .processing import Prepared
 
 __all__ = ["Qwen2VL"]
+
+_OPTIONS = ("max_tokens", "temperature", "top_p", "seed", "image_tokens")
 
 
 class Qwen2VL(BaseChatModel):
@@ -58,9 +62,21 @@ class Qwen2VL(BaseChatModel):
     stop: tuple[str, ...] = ()
     _engine: Engine = PrivateAttr()
 
+    @field_validator("stop", mode="before")
+    @classmethod
+    def _one_word(cls, stop: Any) -> Any:
+        return stop_words(stop)
+
     @classmethod
     def load(
-        cls, name: str, *, device: str = "", dtype: str = "", bits: int = 0, **settings: Any
+        cls,
+        name: str,
+        *,
+        device: str = "",
+        dtype: str = "",
+        bits: int = 0,
+        decoding: Decoding | None = None,
+        **settings: Any,
     ) -> Self:
         """Load a model.
 
@@ -69,15 +85,21 @@ class Qwen2VL(BaseChatModel):
             device: ``cuda`` where there is one, else ``cpu``.
             dtype: ``bfloat16`` on a GPU, ``float32`` on a CPU.
             bits: 4 or 8 loads it smaller; needs a GPU and bitsandbytes.
+            decoding: see `batch.Decoding`; ``compiled`` on a GPU and ``plain`` on a CPU.
             **settings: the class's attributes.
 
         Raises:
             ModelMissing: not there, or not in a form that is loaded.
             ModelError: it does not fit into the memory that is free, or its files are damaged.
+            DeveloperError: a setting that does not exist, or has another form.
         """
-        engine = Engine.load(name, device, dtype, bits)
+        check_names(settings, [field for field in cls.model_fields if field != "model_name"])
+        try:
+            model = cls(model_name=name, **settings)
+        except ValidationError as error:
+            raise DeveloperError(f"a setting of the chat model: {error}") from error
+        engine = Engine.load(name, device, dtype, bits, decoding)
         window = engine.window
-        model = cls(model_name=name, **settings)
         model.profile = ModelProfile(
             max_input_tokens=window - model.max_tokens,
             max_output_tokens=model.max_tokens,
@@ -106,7 +128,11 @@ class Qwen2VL(BaseChatModel):
         return self._engine.revision
 
     def bind_tools(
-        self, tools: Sequence[Any], *, tool_choice: str | None = None, **kwargs: Any
+        self,
+        tools: Sequence[Any],
+        *,
+        tool_choice: str | bool | Mapping[str, Any] | None = None,
+        **kwargs: Any,
     ) -> Runnable[LanguageModelInput, AIMessage]:
         """The model with tools that it may call.
 
@@ -114,9 +140,29 @@ class Qwen2VL(BaseChatModel):
             tools: LangChain tools, functions with docstrings, or schemas.
             tool_choice: ``any`` or a tool's name asks for a call; nothing forces one.
             **kwargs: the class's attributes.
+
+        Raises:
+            DeveloperError: ``tool_choice`` names a tool that is not among them.
         """
         schemas = [convert_to_openai_tool(tool) for tool in tools]
+        wanted_tool(tool_choice, schemas)
         return self.bind(tools=schemas, tool_choice=tool_choice, **kwargs)
+
+    def with_structured_output(
+        self, schema: Any, *, include_raw: bool = False, **kwargs: Any
+    ) -> Runnable[LanguageModelInput, Any]:
+        """The model with answers of a certain form, see LangChain.
+
+        Args:
+            schema: the form, as a class of pydantic or a JSON schema.
+            include_raw: whether the message is given along, and no error raised.
+            **kwargs: LangChain's.
+
+        Raises:
+            ModelOutputError: when it is asked: the model answered in words instead.
+        """
+        formed = super().with_structured_output(schema, include_raw=include_raw, **kwargs)
+        return formed if include_raw else formed | _given
 
     def fits(self, messages: list[BaseMessage], tools: Sequence[Any] = ()) -> bool:
         """Whether a question with its pictures leaves room for an answer in the window."""
@@ -135,10 +181,27 @@ class Qwen2VL(BaseChatModel):
         """Tokens of a question with its pictures, counted by preparing it."""
         return self._prepared([self._conversation(messages, {"tools": tools})]).tokens[0]
 
-    def _prepared(self, conversations: Sequence[Conversation]) -> Prepared:
-        preparer = self._engine.preparer
-        limits = [preparer.limit(c, self.image_tokens) for c in conversations]
+    def _prepared(
+        self, conversations: Sequence[Conversation], image_tokens: int | None = None
+    ) -> Prepared:
+        preparer, budget = self._engine.preparer, image_tokens or self.image_tokens
+        limits = [preparer.limit(c, budget) for c in conversations]
         return preparer.prepare(conversations, max(limits))
+
+    def _ask(
+        self,
+        messages: list[BaseMessage],
+        stop: str | Sequence[str] | None,
+        kwargs: dict[str, Any],
+    ) -> Asked:
+        """Put a question to the engine."""
+        check_names(kwargs, _OPTIONS)
+        sampling = self._sampling(kwargs)
+        prepared = self._prepared(
+            [self._conversation(messages, kwargs)], kwargs.get("image_tokens")
+        )
+        calls = stops(self.family.calls) if kwargs.get("tools") else ()
+        return self._engine.ask(prepared, sampling, [*self.stop, *stop_words(stop), *calls])
 
     def _stream(
         self,
@@ -147,26 +210,21 @@ class Qwen2VL(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        prepared = self._prepared([self._conversation(messages, kwargs)])
-        row, parser = self._row(stop, kwargs), self._parser(messages, kwargs)
-
-        def work(put: Callable[[str], None], stopped: Callable[[], bool]) -> None:
-            self._engine.generate(
-                prepared, [row], lambda _, text: put(text), stopped, self._sampling(kwargs)
-            )
-
-        for text in in_background(work):
-            for piece in parser.feed(text) if parser else [text] if text else []:
+        asked, parser = self._ask(messages, stop, kwargs), self._parser(messages, kwargs)
+        called = False
+        for text in self._engine.texts(asked):
+            for piece in parser.feed(text) if parser else [text]:
+                called |= not isinstance(piece, str)
                 yield _told(piece, run_manager)
         for piece in parser.close() if parser else []:
+            called |= not isinstance(piece, str)
             yield _told(piece, run_manager)
-        yield ChatGenerationChunk(
-            message=AIMessageChunk(
-                content="",
-                usage_metadata=_usage(prepared, 0, row.tokens),
-                response_metadata={"seen": [list(size) for size in prepared.seen]},
-            )
+        last = AIMessageChunk(
+            content="",
+            usage_metadata=_usage(asked),
+            response_metadata=self._metadata(asked, called),
         )
+        yield ChatGenerationChunk(message=last)
 
     def _generate(
         self,
@@ -175,8 +233,10 @@ class Qwen2VL(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        prepared = self._prepared([self._conversation(messages, kwargs)])
-        return self._answers(prepared, [messages], stop, kwargs)[0]
+        asked = self._ask(messages, stop, kwargs)
+        self._engine.wait([asked])
+        message = self._message(asked, messages, kwargs)
+        return ChatResult(generations=[ChatGeneration(message=message)])
 
     def batch(
         self,
@@ -186,10 +246,7 @@ class Qwen2VL(BaseChatModel):
         return_exceptions: bool = False,
         **kwargs: Any,
     ) -> list[AIMessage]:
-        """Answer many questions, several in one pass of the model.
-
-        Questions of like length go together; so many that with padding they keep to
-        ``engine.BATCH_TOKENS``.
+        """Answer many questions, as many together as keep to ``engine.BATCH_TOKENS``.
 
         Args:
             inputs: as for ``invoke``.
@@ -198,80 +255,62 @@ class Qwen2VL(BaseChatModel):
             **kwargs: the class's attributes, for this batch.
         """
         stop, found = kwargs.pop("stop", None), dict[int, Any]()
-        asked: dict[int, Conversation] = {}
+        asked: dict[int, Asked] = {}
         messages = [self._convert_input(one).to_messages() for one in inputs]
-        for n, one in enumerate(messages):
+        try:
+            for n, one in enumerate(messages):
+                try:
+                    asked[n] = self._ask(one, stop, kwargs)
+                except LimnerError as error:
+                    if not return_exceptions:
+                        raise
+                    found[n] = error
+            self._engine.wait(list(asked.values()))
+        finally:
+            self._engine.leave(list(asked.values()))
+        for n, answered in asked.items():
             try:
-                asked[n] = self._conversation(one, kwargs)
+                found[n] = self._message(answered, messages[n], kwargs)
             except LimnerError as error:
                 if not return_exceptions:
                     raise
                 found[n] = error
-        for group in self._groups(asked):
-            try:
-                prepared = self._prepared([asked[n] for n in group])
-                results = self._answers(prepared, [messages[n] for n in group], stop, kwargs)
-                found |= {n: r.generations[0].message for n, r in zip(group, results, strict=True)}
-            except LimnerError as error:
-                if not return_exceptions:
-                    raise
-                found |= dict.fromkeys(group, error)
         return [found[n] for n in range(len(inputs))]
 
-    def _groups(self, asked: dict[int, Conversation]) -> list[list[int]]:
-        """Questions that go through the model together: of one picture size limit, by length."""
-        preparer = self._engine.preparer
-        keyed = []
-        for n, conversation in asked.items():
-            limit = preparer.limit(conversation, self.image_tokens)
-            keyed.append((limit, preparer.prepare([conversation], limit).tokens[0], n))
-        groups: list[list[int]] = []
-        room, current = 0, None
-        for limit, tokens, n in sorted(keyed, reverse=True):
-            if limit != current or room < tokens:
-                groups.append([])
-                # The first of a group is the longest, so all are padded to it.
-                current, room, width = limit, BATCH_TOKENS, tokens
-            groups[-1].append(n)
-            room -= width
-        return groups
+    def _message(
+        self, asked: Asked, messages: list[BaseMessage], kwargs: dict[str, Any]
+    ) -> AIMessage:
+        """The answer as a message; its error is raised."""
+        if asked.error:
+            raise asked.error
+        text, parser = "".join(asked.texts), self._parser(messages, kwargs)
+        pieces = [*parser.feed(text), *parser.close()] if parser else [text]
+        calls = [piece for piece in pieces if not isinstance(piece, str)]
+        return AIMessage(
+            "".join(piece for piece in pieces if isinstance(piece, str)),
+            tool_calls=[call for call in calls if call["type"] == "tool_call"],
+            invalid_tool_calls=[call for call in calls if call["type"] == "invalid_tool_call"],
+            usage_metadata=_usage(asked),
+            response_metadata=self._metadata(asked, bool(calls)),
+        )
 
-    def _answers(
-        self,
-        prepared: Prepared,
-        questions: Sequence[list[BaseMessage]],
-        stop: Sequence[str] | None,
-        kwargs: dict[str, Any],
-    ) -> list[ChatResult]:
-        rows = [self._row(stop, kwargs) for _ in prepared.tokens]
-        texts = [""] * len(rows)
-
-        def put(number: int, text: str) -> None:
-            texts[number] += text
-
-        self._engine.generate(prepared, rows, put, lambda: False, self._sampling(kwargs))
-        results = []
-        for n, (text, row, messages) in enumerate(zip(texts, rows, questions, strict=True)):
-            parser = self._parser(messages, kwargs)
-            pieces = [*parser.feed(text), *parser.close()] if parser else [text]
-            message = _message(pieces, _usage(prepared, n, row.tokens))
-            results.append(ChatResult(generations=[ChatGeneration(message=message)]))
-        return results
+    def _metadata(self, asked: Asked, called: bool) -> dict[str, Any]:
+        """What LangChain's readers look for, and the sizes in which the pictures were seen."""
+        return {
+            "model_name": self.model_name,
+            "finish_reason": "tool_calls" if called else asked.row.ended,
+            "seen": [list(size) for size in asked.prepared.seen],
+        }
 
     def _conversation(self, messages: list[BaseMessage], kwargs: dict[str, Any]) -> Conversation:
         if not messages:
             raise QuestionError("there is no message to answer")
-        told = tools_prompt(kwargs.get("tools") or (), self.family.calls)
-        if told and (wanted := kwargs.get("tool_choice")):
+        tools = kwargs.get("tools") or ()
+        told = tools_prompt(tools, self.family.calls)
+        wanted = wanted_tool(kwargs.get("tool_choice"), [convert_to_openai_tool(t) for t in tools])
+        if told and wanted:
             told += f"\nUse {wanted} now." if wanted != "any" else "\nUse one of them now."
         return conversation_of(messages, self.family.calls, told)
-
-    def _row(self, stop: Sequence[str] | None, kwargs: dict[str, Any]) -> Row:
-        words = [*self.stop, *(stop or ())]
-        return Row(
-            self._engine.text_of,
-            [*words, *(stops(self.family.calls) if kwargs.get("tools") else ())],
-        )
 
     def _parser(self, messages: list[BaseMessage], kwargs: dict[str, Any]) -> CallParser | None:
         """What splits words from calls; None where no tools are offered."""
@@ -304,18 +343,18 @@ def _told(piece: Piece, run_manager: CallbackManagerForLLMRun | None) -> ChatGen
     return chunk
 
 
-def _message(pieces: Sequence[Piece], usage: UsageMetadata) -> AIMessage:
-    calls = [piece for piece in pieces if not isinstance(piece, str)]
-    return AIMessage(
-        "".join(piece for piece in pieces if isinstance(piece, str)),
-        tool_calls=[call for call in calls if call["type"] == "tool_call"],
-        invalid_tool_calls=[call for call in calls if call["type"] == "invalid_tool_call"],
-        usage_metadata=usage,
-    )
+def _given(formed: Any) -> Any:
+    if formed is None:
+        raise ModelOutputError(
+            "the model answered in words, not in the form it was asked for",
+            "ask again, more plainly, or take include_raw=True",
+        )
+    return formed
 
 
-def _usage(prepared: Prepared, number: int, output: int) -> UsageMetadata:
-    tokens, seen = prepared.tokens[number], prepared.image_tokens[number]
+def _usage(asked: Asked) -> UsageMetadata:
+    (tokens,), (seen,) = asked.prepared.tokens, asked.prepared.image_tokens
+    output = asked.row.tokens
     return UsageMetadata(
         input_tokens=tokens,
         output_tokens=output,
