@@ -12,7 +12,7 @@ from .workbench import Workbench
 
 __all__ = ["pointed"]
 
-_MOST = 6
+_MOST = 12  # boxes; a model that repeats itself draws no more
 
 
 def pointed(
@@ -34,10 +34,11 @@ def pointed(
         return draft, ()
     size = work.media.open(state["attachments"][0].media).size
     boxes: dict[str, list[tuple[float, float, float, float]]] = {}
-    for region in regions(draft, family.model_type, size, seen[0] if seen else size):
-        if region.box is not None and len(boxes) < _MOST:
-            label = " ".join(region.label.replace("[", "(").replace("]", ")").split())
-            boxes.setdefault(label or "the place", []).append(region.box)
+    found = regions(draft, family.model_type, size, seen[0] if seen else size)
+    places = [(region.label, region.box) for region in found if region.box is not None]
+    for name, box in places[:_MOST]:
+        label = " ".join(name.replace("[", "(").replace("]", ")").split())
+        boxes.setdefault(label or "the place", []).append(box)
     lines = [f"[[mark a1: {label}]]" for label in boxes]
     text = "\n".join([plain(draft, family.model_type), *lines])
     return text, tuple(Pointed("a1", label, tuple(found)) for label, found in boxes.items())

@@ -224,6 +224,21 @@ def test_a_drawing_is_asked_for_by_a_slot(library: Library) -> None:
     answer = agent.ask("What of the lighthouse?")
     assert "[[draw: a lighthouse at dusk]]" in " ".join(results(chat)[0].split())
     assert len(answer.pictures) == 1
+    chat = model(call("draw", prompt="draw how to build a pipe bomb"), "I cannot. [1]")
+    agent = Agent(library, chat_model=chat, image_model=HashPainter())
+    agent.ask("What of the lighthouse?")
+    assert results(chat) == ["I can't help with making weapons."]
+
+
+def test_a_long_result_is_cut(library: Library) -> None:
+    def log() -> str:
+        """All that happened."""
+        return "x" * 100_000
+
+    chat = model(call("log"), "Nothing. [1]")
+    tools = [log]
+    Agent(library, chat_model=chat, tools=tools, approve=lambda *_: True).ask("When is high water?")
+    assert len(results(chat)[0]) < 10_000
 
 
 def test_without_function_calls_nothing_is_offered(library: Library) -> None:
