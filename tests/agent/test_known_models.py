@@ -1,0 +1,27 @@
+"""Fetching a model: what came must be what is loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from limner.agent import known_models
+from limner.errors import ModelMissing
+
+NAME = "someone/something"
+
+
+@pytest.mark.parametrize("file", ["pytorch_model.bin", "config.json"])
+def test_a_model_without_safetensors_is_refused_when_it_is_fetched(
+    file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fetched(name: str, revision: str | None) -> None:
+        folder = tmp_path / "models--someone--something" / "snapshots" / "main"
+        folder.mkdir(parents=True)
+        (folder / file).write_bytes(b"{}")
+
+    monkeypatch.setattr(known_models, "_fetched", fetched)
+    monkeypatch.setattr(known_models, "cache_folder", lambda: tmp_path)
+    with pytest.raises(ModelMissing, match="no safetensors weights"):
+        known_models.pull(NAME)
