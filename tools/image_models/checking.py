@@ -159,7 +159,7 @@ def _steps(
 
 def _number(option: str, value: float | None, taken: Range, model: str) -> float:
     if value is None:
-        return taken.own
+        return float(taken.own)
     if taken.least == taken.most and value != taken.own:
         raise UserError(
             f"{option} {value:g}: {model} knows no choice of it, it is always {taken.own:g}",
@@ -170,7 +170,7 @@ def _number(option: str, value: float | None, taken: Range, model: str) -> float
             f"{option} {value:g}: {model} takes {taken.least:g} to {taken.most:g}",
             f"--{option} {taken.own:g}",
         )
-    return value
+    return float(value)
 
 
 def _size(request: ImageRequest, sizes: Sizes, model: str) -> tuple[int, int]:

@@ -1,0 +1,93 @@
+"""Diffusers' pipelines put together from parts that are loaded once. Knows parts, not pictures."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from .checkpoint import Checkpoint
+from .schedulers import scheduler_of
+
+__all__ = ["assembled", "cast", "loaded", "quiet"]
+
+_SETTINGS = ("force_zeros_for_empty_prompt", "requires_aesthetics_score")
+
+
+def loaded(checkpoint: Checkpoint, dtype: str, only: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The parts of a checkpoint by name, on the CPU.
+
+    Args:
+        checkpoint: where they are.
+        dtype: of their weights.
+        only: the parts that are wanted; all where left out.
+
+    Raises:
+        ModelError: a part cannot be loaded.
+    """
+    wanted = [part for part in checkpoint.parts if not only or part in only]
+    with quiet():
+        return {part: checkpoint.load(part, dtype) for part in wanted}
+
+
+def cast(part: Any, dtype: Any) -> None:
+    """Give a part's weights another width, where they have not got it."""
+    if part.dtype != dtype:
+        with quiet():
+            part.to(dtype=dtype)
+
+
+def assembled(name: str, parts: Mapping[str, Any], index: Mapping[str, Any]) -> Any:
+    """A pipeline over parts that others may share; its scheduler is set for each picture.
+
+    The safety checker is left out, being asked for the decoded picture, and so is the watermark,
+    which would depend on what else is installed.
+
+    Args:
+        name: of diffusers' class.
+        parts: by the names of its arguments.
+        index: ``model_index.json`` of the checkpoint, for the few settings that it has.
+    """
+    with quiet():
+        import diffusers
+
+        kind = getattr(diffusers, name)
+        given = {
+            **parts,
+            **{setting: index[setting] for setting in _SETTINGS if setting in index},
+            "scheduler": scheduler_of("euler", {"steps_offset": 1}),
+            "safety_checker": None,
+            "feature_extractor": None,
+            "requires_safety_checker": False,
+            "add_watermarker": False,
+        }
+        known = inspect.signature(kind.__init__).parameters
+        pipeline = kind(**{name: value for name, value in given.items() if name in known})
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No bars and no remarks from the two libraries."""
+    from transformers.utils import logging
+
+    transformers: Any = logging
+    before, bars = transformers.get_verbosity(), transformers.is_progress_bar_enabled()
+    transformers.disable_progress_bar()
+    transformers.set_verbosity_error()
+    try:
+        from diffusers.utils import logging as of_diffusers
+
+        diffusers: Any = of_diffusers
+        verbosity = diffusers.get_verbosity()
+        diffusers.set_verbosity_error()
+        try:
+            yield
+        finally:
+            diffusers.set_verbosity(verbosity)
+    finally:
+        transformers.set_verbosity(before)
+        if bars:
+            transformers.enable_progress_bar()

@@ -1,0 +1,215 @@
+"""Pictures that were drawn once, kept as files that say how they were drawn. Only a cache.
+
+A file is named by what it answers: the whole request, the model's revision and the versions that
+draw. Whatever is wrong with the folder (full, read-only, damaged) means that pictures are drawn as
+if there were no cache; a picture whose pixels do not match its record is dropped, never returned.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Self
+from uuid import uuid4
+
+from ...errors import SourceError, UserError
+from ..model_files import sha256_of
+from .base import Capabilities, Estimate, GeneratedImage, ImageModel, ImageRequest, OnStep
+from .checking import completed, digest_of
+from .provenance import read, signed_png
+
+__all__ = ["Drawing", "PictureCache", "Remembering", "key_of"]
+
+_BYTES = 2_000_000_000
+_FILLED = 0.9  # of the bytes that may be used: what an eviction leaves
+_DRAW = ("limner", "diffusers", "torch", "transformers")
+
+
+def key_of(model: ImageModel, request: ImageRequest) -> str:
+    """32 hexadecimal digits for a picture: the same for the same pixels, as far as can be told.
+
+    Args:
+        model: would draw it.
+        request: what it would be asked for; what is left open is the model's own choice.
+
+    Raises:
+        UserError: the model cannot draw this.
+    """
+    request = completed(request, model.capabilities, model.name)
+    told = [
+        *(model.name, model.revision, request.prompt, request.negative_prompt, request.size),
+        *(request.steps, float(request.guidance or 0), request.scheduler, request.seed),
+        *(digest_of(request.reference, "RGB"), digest_of(request.mask, "L"), request.strength),
+        [(name, float(weight), _adapter(name)) for name, weight in request.lora],
+        [_version(package) for package in _DRAW],
+    ]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:32]
+
+
+def _adapter(name: str) -> list[str]:
+    """SHA-256 of an adapter's files: a path may hold another one tomorrow."""
+    path = Path(name).expanduser()
+    files = sorted(path.rglob("*.safetensors")) if path.is_dir() else [path]
+    return [sha256_of(file) for file in files if file.is_file()]
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+class PictureCache:
+    """A folder of drawn pictures. Threads and processes may share it.
+
+    Args:
+        folder: made on first use. Only its owner may look into it.
+        max_bytes: the size above which the pictures used longest ago are deleted; None for ever.
+    """
+
+    def __init__(self, folder: Path, max_bytes: int | None = _BYTES) -> None:
+        self.folder = folder
+        self.max_bytes = max_bytes
+
+    @classmethod
+    def of_user(cls) -> Self | None:
+        """The user's, or none where ``LIMNER_CACHE`` is ``off``.
+
+        ``LIMNER_CACHE`` names another folder, ``LIMNER_CACHE_BYTES`` another size.
+
+        Raises:
+            UserError: ``LIMNER_CACHE_BYTES`` is not a number of bytes.
+        """
+        from platformdirs import user_cache_dir
+
+        folder = os.environ.get("LIMNER_CACHE", "").strip()
+        if folder.lower() == "off":
+            return None
+        size = os.environ.get("LIMNER_CACHE_BYTES", "").strip() or str(_BYTES)
+        if not (size.isascii() and size.isdigit() and 0 < int(size) < 2**60):
+            raise UserError(
+                "LIMNER_CACHE_BYTES is not a number of bytes",
+                "set it to 2000000000, say; LIMNER_CACHE=off turns the cache off",
+            )
+        path = Path(folder).expanduser() if folder else Path(user_cache_dir("limner"))
+        return cls(path / "pictures", int(size))
+
+    def path(self, key: str) -> Path:
+        """The file of a picture, there or not."""
+        return self.folder / f"{key}.png"
+
+    def get(self, key: str) -> GeneratedImage | None:
+        """A picture that was drawn before, if it is there and whole."""
+        path = self.path(key)
+        try:
+            if not path.is_file():
+                return None
+            found = read(path)
+            if found is not None and found.untouched:
+                os.utime(path)
+                return found.drawn
+        except SourceError:
+            pass
+        except OSError:
+            return None
+        with suppress(OSError):
+            path.unlink()
+        return None
+
+    def put(self, key: str, drawn: GeneratedImage) -> None:
+        """Keep a picture, if that can be done."""
+        with suppress(OSError):
+            data = signed_png(drawn)
+            if self.max_bytes is not None:
+                if len(data) > self.max_bytes:
+                    return
+                self._make_room(len(data))
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            fresh = self.folder / f"{uuid4().hex}.part"
+            try:
+                fresh.write_bytes(data)
+                fresh.replace(self.path(key))
+            finally:
+                fresh.unlink(missing_ok=True)
+
+    def _make_room(self, wanted: int) -> None:
+        """Delete what was used longest ago, in bulk; what a killed process left counts too."""
+        if not self.folder.is_dir():
+            return
+        with os.scandir(self.folder) as entries:
+            known = sorted((e.stat().st_mtime, e.stat().st_size, e.path) for e in entries)
+        used = wanted + sum(size for _, size, _ in known)
+        assert self.max_bytes is not None
+        if used <= self.max_bytes:
+            return
+        for _, size, path in known:
+            if used <= max(_FILLED * self.max_bytes, wanted):
+                break
+            Path(path).unlink(missing_ok=True)
+            used -= size
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A picture, and whether it had to be drawn.
+
+    Attributes:
+        picture: with its record.
+        before: it was drawn before and taken from the cache.
+    """
+
+    picture: GeneratedImage
+    before: bool
+
+
+class Remembering:
+    """An `ImageModel` that does not draw the same picture twice.
+
+    Args:
+        model: draws.
+        cache: keeps; without one everything is drawn.
+    """
+
+    def __init__(self, model: ImageModel, cache: PictureCache | None) -> None:
+        self.model = model
+        self.cache = cache
+
+    @property
+    def name(self) -> str:
+        """The model's."""
+        return self.model.name
+
+    @property
+    def revision(self) -> str:
+        """The model's."""
+        return self.model.revision
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """The model's."""
+        return self.model.capabilities
+
+    def estimate(self, request: ImageRequest) -> Estimate:
+        """The model's, whether or not the picture is there."""
+        return self.model.estimate(request)
+
+    def generate(self, request: ImageRequest, on_step: OnStep) -> GeneratedImage:
+        """See `ImageModel.generate`; for a picture that was drawn before there are no steps."""
+        return self.drawing(request, on_step).picture
+
+    def drawing(self, request: ImageRequest, on_step: OnStep) -> Drawing:
+        """As ``generate``, and says whether the picture was drawn before."""
+        if self.cache is None:
+            return Drawing(self.model.generate(request, on_step), False)
+        key = key_of(self.model, request)
+        if (known := self.cache.get(key)) is not None:
+            return Drawing(known, True)
+        drawn = self.model.generate(request, on_step)
+        self.cache.put(key, drawn)
+        return Drawing(drawn, False)

@@ -1,0 +1,78 @@
+"""From a name or a folder to the image model that draws with it. Loads no weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...errors import ModelError, ModelMissing
+from ..model_files import snapshot
+from .base import ImageModel
+
+__all__ = ["open_model"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """A row of the table.
+
+    Attributes:
+        name: for people.
+        file: whose presence in a folder tells of this kind.
+        tells: what must be true of what it says.
+        load: from the name or folder, and that of a refiner, which may be empty.
+    """
+
+    name: str
+    file: str
+    tells: Callable[[dict[str, Any]], bool]
+    load: Callable[[str, str], ImageModel]
+
+
+def _diffusion(name: str, refiner: str) -> ImageModel:
+    from .diffusion import Diffusion
+
+    return Diffusion.load(name, refiner=refiner)
+
+
+_KINDS = (
+    _Kind("a folder of diffusers (SDXL, SDXL-Turbo, SD 1.5, LCM)", "model_index.json",
+          lambda told: True, _diffusion),
+)  # fmt: skip
+
+
+def open_model(name: str) -> ImageModel:
+    """The image model of a name or a folder; its weights are loaded when it first draws.
+
+    Args:
+        name: a folder, or a name of the hub that was downloaded before; for SDXL with its
+            refiner both, joined by `` + ``.
+
+    Raises:
+        ModelMissing: it is not there.
+        ModelError: it is there, and is no image model that Limner knows.
+    """
+    base, _, refiner = name.partition(" + ")
+    folder = Path(base).expanduser()
+    if not folder.is_dir():
+        if base.count("/") != 1 or base.startswith((".", "/", "~")):
+            raise ModelMissing(f"{base}: no such folder", "limner models ls")
+        folder, _ = snapshot(base)
+    for kind in _KINDS:
+        if (folder / kind.file).is_file() and kind.tells(_read(folder / kind.file)):
+            return kind.load(base, refiner)
+    known = "; ".join(kind.name for kind in _KINDS)
+    raise ModelError(
+        f"{base}: no image model that is known; known are: {known}", "limner models ls"
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(f"{path}: cannot be read ({error})", "download it again") from None
+    return found if isinstance(found, dict) else {}
