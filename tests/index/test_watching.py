@@ -38,3 +38,27 @@ def test_changes_are_brought_in(
     (docs / "tides.md").unlink()
     report = reports.get(timeout=60)
     assert isinstance(report, Report) and report.removed == ("tides.md",)
+
+
+@pytest.mark.slow
+def test_what_changes_before_it_first_looks_is_brought_in(
+    shelf: Library, docs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf.add(docs)
+    watched = shelf.watched
+
+    def meanwhile() -> tuple[Path, ...]:
+        (docs / "early.txt").write_text("The ferry leaves from pier four.")
+        return watched()
+
+    monkeypatch.setattr(shelf, "watched", meanwhile)
+    said: queue.Queue[Report | LimnerError] = queue.Queue()
+    stop = threading.Event()
+    watcher = threading.Thread(target=watch, args=(shelf, said.put, said.put, stop))
+    watcher.start()
+    try:
+        report = said.get(timeout=60)
+    finally:
+        stop.set()
+        watcher.join(30)
+    assert isinstance(report, Report) and report.added == ("early.txt",)
