@@ -49,6 +49,7 @@ _KEPT_PIXELS = 100_000_000  # of all frames together that are kept, 3 bytes each
 _FRAME_PIXELS = 768 * 28 * 28  # the published bound of the Qwen family
 _PER_SECOND, _FEWEST, _MOST = 2, 4, 768  # frames, as the Qwen family samples
 _HEAD = 189  # bytes: a packet of MPEG-TS and the first of the next
+_ROUNDED = Fraction(1, 500)  # of a frame; some formats round the times
 _THUMBNAIL = 65_536  # pixels; enough to see that a dialog opened or a line was typed
 _FORMATS = "mov,mp4,matroska,webm,avi,gif,apng,mpegts,mpeg,flv,ogg,asf"
 _STILL = (b"avif", b"heic", b"heix", b"mif1")  # pictures in the container of MP4
@@ -230,7 +231,8 @@ def sampled(ticks: Sequence[int], end: int, second: Fraction) -> list[int]:
     span = end - ticks[0]
     gaps = [b - a for a, b in pairwise(ticks)]
     different = max(len(ticks), span // min(gaps or [span]))
-    count = min(max(int(span / second * _PER_SECOND), _FEWEST), _MOST) // 2 * 2
+    wanted = int(span / second * _PER_SECOND + _ROUNDED)
+    count = min(max(wanted, _FEWEST), _MOST) // 2 * 2
     count = min(count, different + different % 2)
     return [bisect_right(ticks, ticks[0] + span * n // count) - 1 for n in range(count)]
 

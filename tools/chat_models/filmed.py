@@ -13,21 +13,9 @@ import numpy as np
 
 from ..video import Video, thinned
 
-__all__ = ["FrameProcessor", "array_of", "fitting", "metadata_of", "wanted"]
+__all__ = ["FrameProcessor", "array_of", "fitting", "metadata_of"]
 
 _LEAST, _MOST = 128, 768  # published bounds of the tokens of a pair of frames
-
-
-def wanted(video: Video, side: int) -> int:
-    """The tokens of a video whose frames keep their size, within the published bounds.
-
-    Args:
-        video: of any length.
-        side: pixels on the side of the square that becomes one token.
-    """
-    width, height = video.frames[0].size
-    each = -(-width // side) * -(-height // side)
-    return _pairs(video) * min(max(each, _LEAST), _MOST)
 
 
 def fitting(video: Video, tokens: int) -> Video:
@@ -52,10 +40,6 @@ def metadata_of(video: Video) -> Any:
     return VideoMetadata(duration, fps=1.0, frames_indices=list(video.times))  # type: ignore[arg-type]
 
 
-def _pairs(video: Video) -> int:
-    return -(-len(video.frames) // 2)
-
-
 class FrameProcessor:
     """Makes a model's patches of the frames of videos.
 
@@ -69,7 +53,27 @@ class FrameProcessor:
         self._images = image_processor
         self.merge_size = int(image_processor.merge_size)
         self.temporal_patch_size = int(image_processor.temporal_patch_size)
-        self._side = int(image_processor.patch_size) * self.merge_size
+        self._token = (int(image_processor.patch_size) * self.merge_size) ** 2  # in pixels
+
+    def wanted(self, video: Video) -> int:
+        """The tokens of a video whose frames keep their size, within the published bounds."""
+        width, height = video.frames[0].size
+        pairs = -(-len(video.frames) // self.temporal_patch_size)
+        return pairs * self._tokens(height, width, _LEAST, _MOST)
+
+    def _tokens(self, height: int, width: int, least: int, most: int) -> int:
+        """Of frames that are brought between two bounds, which rounding may miss."""
+        bounds = {"min_pixels": least * self._token, "max_pixels": most * self._token}
+        patches = self._images.get_number_of_image_patches(height, width, bounds)
+        return int(patches) // self.merge_size**2
+
+    def _size(self, height: int, width: int, most: int) -> dict[str, int]:
+        """The bounds in pixels for frames that may have so many tokens a pair."""
+        most = min(max(most, 1), _MOST)
+        least = min(_LEAST, most)
+        if self._tokens(height, width, least, most) > most:  # rounded up; they stay small then
+            least = 1
+        return {"shortest_edge": least * self._token, "longest_edge": most * self._token}
 
     def __call__(
         self,
@@ -94,8 +98,7 @@ class FrameProcessor:
         patches, grids = [], []
         for frames in (frames for some in videos for frames in some):
             pairs = -(-len(frames) // self.temporal_patch_size)
-            most = min(max(tokens // pairs, 1), _MOST) * self._side**2
-            size = {"shortest_edge": min(_LEAST * self._side**2, most), "longest_edge": most}
+            size = self._size(frames.shape[1], frames.shape[2], tokens // pairs)
             several = [self._pair(frames, n, size) for n in range(pairs)]
             patches += [values for values, _ in several]
             grids.append([pairs, *several[0][1]])

@@ -21,7 +21,7 @@ from jinja2 import TemplateError
 from ...errors import ModelMissing, ModelOutputError
 from ...prompts import read_file
 from .families import Family
-from .filmed import FrameProcessor, array_of, fitting, metadata_of, wanted
+from .filmed import FrameProcessor, array_of, fitting, metadata_of
 from .pictured import Conversation
 
 __all__ = ["Prepared", "Preparer", "share"]
@@ -122,7 +122,7 @@ class Preparer:
             )
         sizes = (picture.size for picture in conversation.pictures)
         tokens = [-(-w // self._side) * -(-h // self._side) for w, h in sizes]
-        tokens += [wanted(video, self._side) for video in conversation.videos]
+        tokens += [self.processor.video_processor.wanted(v) for v in conversation.videos]
         return share(tokens, image_tokens)
 
     def _each(self, conversation: Conversation) -> int:
