@@ -29,6 +29,7 @@ from ..tools.chat_models.scripted import Scripted
 from ..tools.image_models.base import ImageModel
 from ..tools.media import MediaStore
 from ..tools.sentences import CachedEncoder, Encoder
+from ..tools.video import clock, is_video, stills
 from .answer import Answer
 from .checkpoints import Checkpoints
 from .composing import partial
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 __all__ = ["Agent", "Attachable"]
 
 Attachable = str | Path | bytes | Image.Image
-"""A picture to attach: a path, the bytes of a file, or a decoded picture."""
+"""A picture or video to attach: a path, the bytes of a file, or a decoded picture."""
 
 _LONGEST_QUESTION = 32_000
 
@@ -193,11 +194,12 @@ class Agent:
 
         Args:
             question: in plain words.
-            images: screenshots and pictures that come with it.
+            images: screenshots, pictures and videos that come with it; of a video the still
+                frames in which something changed go along, at most 8.
 
         Raises:
             QuestionError: the question is empty or far too long.
-            SourceError: an attached picture cannot be read.
+            SourceError: an attached picture or video cannot be read.
             ModelError: a model failed.
             LibraryError: the library cannot be read, or the session not be written.
         """
@@ -217,7 +219,7 @@ class Agent:
             QuestionError, SourceError: before anything starts, as for ``ask``.
         """
         question = _checked(question)
-        attachments = tuple(self._attached(image, n) for n, image in enumerate(images, 1))
+        attachments = tuple(a for n, one in enumerate(images, 1) for a in self._attached(one, n))
         history = self.session.history() if self.session else ()
         return self._events(
             question, attachments, fresh(question, attachments, history[-_HISTORY:])
@@ -319,18 +321,25 @@ class Agent:
         """Where the pictures of answers are kept."""
         return str(self._work.media.folder)
 
-    def _attached(self, image: Attachable, number: int) -> Attachment:
+    def _attached(self, image: Attachable, number: int) -> list[Attachment]:
         from ..index.loaders.image import keep_picture
 
+        media = self._work.media
         if isinstance(image, Image.Image):
-            return Attachment(self._work.media.put(image.convert("RGB")), f"picture {number}")
-        if isinstance(image, bytes):
-            name, data = f"picture {number}", image
-        else:
-            path = Path(image).expanduser()
-            name, data = path.name, _bytes(path)
-        _, reference = keep_picture(data, name, self._work.media)
-        return Attachment(reference, name)
+            return [Attachment(media.put(image.convert("RGB")), f"picture {number}")]
+        source = image if isinstance(image, bytes) else Path(image).expanduser()
+        name = source.name if isinstance(source, Path) else ""
+        if is_video(source):
+            name = name or f"video {number}"
+            shown = stills(source, name)
+            return [
+                Attachment(media.put(frame), f"{name} at {clock(seconds)}")
+                for frame, seconds in zip(shown.frames, shown.times, strict=True)
+            ]
+        name = name or f"picture {number}"
+        data = source if isinstance(source, bytes) else _bytes(source)
+        _, reference = keep_picture(data, name, media)
+        return [Attachment(reference, name)]
 
 
 def _as_tool(given: BaseTool | Callable[..., Any]) -> BaseTool:
@@ -386,4 +395,4 @@ def _bytes(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise SourceError(f"{path}: {reason}", "attach a picture file") from None
+        raise SourceError(f"{path}: {reason}", "attach a picture or video file") from None

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, cast
 from ..errors import ModelError, SourceError, UserError
 from ..tools.media import decode_image
 from ..tools.ocr import Line
+from ..tools.video import check_video, is_video
 from .answer import Answer
 from .events import AnswerReady, Event, Failed, PictureDropped, PictureStarted, StepStarted
 from .profiles import TIMEOUT, Choice
@@ -41,7 +42,7 @@ _ATTACHED = re.compile(r"a[1-9]\d*")
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """A picture that goes along with the next question.
+    """A picture or video that goes along with the next question.
 
     Attributes:
         name: for people.
@@ -163,17 +164,21 @@ class Conversation:
     # ── attachments ──────────────────────────────────────────────────────────────────────────
 
     def attach(self, path: Path) -> Queued:
-        """Queue a picture for the next question, once it has been decoded.
+        """Queue a picture or a video for the next question, once it was seen to be one.
 
         Raises:
-            SourceError: not a picture that can be read.
+            SourceError: neither a picture nor a video that can be read.
+            ModelMissing: a video, and what reads it is not installed.
         """
         path = path.expanduser().absolute()
         if not path.exists():
             raise SourceError(f"{path}: no such file", "/attach PATH, Tab completes it")
         if not path.is_file():
             raise SourceError(f"{path}: not a file", "attach one picture at a time")
-        decode_image(path)
+        if is_video(path):
+            check_video(path)
+        else:
+            decode_image(path)
         return self._enqueue(Queued(path.name, path))
 
     def attach_data(self, data: bytes) -> Queued:
