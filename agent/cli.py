@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import LimnerError, UserError
+from ..errors import LimnerError, SourceError, UserError
 from .cli_common import (
     HERE,
     ChatModelOption,
@@ -36,6 +36,7 @@ from .cli_common import (
     progress_bar,
     screen,
 )
+from .cli_drawing import register as register_drawing
 from .cli_library import register as register_library
 from .cli_models import register as register_models
 from .profiles import TIMEOUT, Choice
@@ -88,6 +89,7 @@ def options(
 
 register_library(app)
 register_models(app)
+register_drawing(app)
 
 
 def main() -> None:
@@ -109,7 +111,7 @@ def ask(
     question: Annotated[str, typer.Argument(help="In plain words.")],
     attach: Annotated[
         list[str] | None,
-        typer.Option("-a", "--attach", help="A screenshot or picture; - reads one from stdin."),
+        typer.Option("-a", "--attach", help="A screenshot, picture or video; - is stdin."),
     ] = None,
     library: LibraryOption = HERE,
     profile: ProfileOption = None,
@@ -123,16 +125,21 @@ def ask(
     json: JsonOption = False,
 ) -> None:
     """Answer a question in text and pictures."""
-    from .render import save, to_json_dict
+    from .render import save, to_be_saved, to_json_dict
 
     choice = chosen(context)
+    if export is not None:
+        to_be_saved(export)
+    images = [_attachment(name) for name in attach or []]
+    for image in images:
+        _check(image)
     with (
         (opened_library if attach else existing_library)(
             library, embedding_model, reranker
         ) as opened,
         _agent(opened, choice, timeout, session) as agent,
     ):
-        answer, error = _answer(agent, question, [_attachment(name) for name in attach or []])
+        answer, error = _answer(agent, question, images)
         if json and (answer.parts or error is None):
             print_json({**to_json_dict(answer), "model": agent.model})
         elif answer.parts:
@@ -288,6 +295,23 @@ def _agent(
 
 def _attachment(name: str) -> str | bytes:
     return sys.stdin.buffer.read() if name == "-" else name
+
+
+def _check(image: str | bytes) -> None:
+    """Decode what is attached before a model is loaded, which may take minutes.
+
+    Raises:
+        SourceError: it cannot be read.
+    """
+    from ..tools.media import decode_image
+    from ..tools.video import check_video, is_video
+
+    source = image if isinstance(image, bytes) else Path(image).expanduser()
+    if isinstance(source, Path) and not source.is_file():
+        reason = "not a file" if source.exists() else "no such file"
+        raise SourceError(f"{source}: {reason}", "attach a picture file")
+    check = check_video if is_video(source) else decode_image
+    check(source)
 
 
 def _answer(

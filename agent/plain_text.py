@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["HIDDEN", "clean", "clean_line"]
+__all__ = ["HIDDEN", "clean", "clean_line", "shortened"]
 
 _SEQUENCES = re.compile(
     r"(?:\x1b[PX\]^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"  # strings, ended
@@ -57,3 +57,13 @@ def clean(text: str) -> str:
 def clean_line(text: str) -> str:
     """The same on one line, for names, captions and messages: each run of white space a blank."""
     return " ".join(clean(text).split())
+
+
+def shortened(text: str, most: int) -> str:
+    """One line of at most so many characters, cut between words where there are any."""
+    line = clean_line(text)
+    if len(line) <= most:
+        return line
+    start = line[: most - 1]
+    words = start.rpartition(" ")[0]
+    return f"{words if len(words) > most // 2 else start[:-1]} …"

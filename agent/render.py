@@ -31,6 +31,7 @@ __all__ = [
     "passage_dict",
     "save",
     "save_page",
+    "to_be_saved",
     "to_html",
     "to_json",
     "to_json_dict",
@@ -64,14 +65,29 @@ def save_page(turns: Sequence[Turn], path: Path, title: str = "") -> Path:
 
     In JSON each turn is the object of `to_json_dict` with its ``question``, in a list.
     """
-    writer = _WRITERS.get(path.suffix.lower())
-    if writer is None:
+    to_be_saved(path)
+    _write(_WRITERS[path.suffix.lower()](turns, path, title))
+    return path
+
+
+def to_be_saved(path: Path) -> None:
+    """Refuse a file that nothing could be saved to, before there is anything to save.
+
+    Raises:
+        UserError: another suffix than those of `save`, or a place that cannot be written.
+    """
+    if path.suffix.lower() not in _WRITERS:
         raise UserError(
             f"{path}: cannot export as {path.suffix or 'a file without a suffix'}",
             f"name a file that ends in {', '.join(_WRITERS)}",
         )
-    _write(writer(turns, path, title))
-    return path
+    try:
+        folder = next(parent for parent in path.absolute().parents if parent.exists())
+        fits = folder.is_dir() and os.access(folder, os.W_OK) and not path.is_dir()
+    except OSError:
+        fits = False
+    if not fits:
+        raise UserError(f"cannot write {path}", "choose another place")
 
 
 # JSON

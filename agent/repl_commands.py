@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from ..errors import UserError
 from .answer import Answer, Picture, Retrieved, Text
 from .citations import notice
-from .plain_text import clean_line
+from .plain_text import clean_line, shortened
 from .render import save_page
 from .repl_input import Offer
 
@@ -32,6 +32,7 @@ __all__ = ["Commands", "Leave"]
 _COMMAND = re.compile(r"/[\w?-]*")
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 _PAGES = (".md", ".html", ".json")
+_RECALLED = 240  # characters of the last answer
 
 
 class Leave(Exception):
@@ -186,7 +187,7 @@ class Commands:
         if not session.count:
             raise UserError("there is nothing to export yet", "ask something first")
         turns = [(turn.question, turn.answer) for turn in session.turns]
-        path = save_page(turns, _paths(argument)[0], session.name)
+        path = save_page(turns, _path(argument), session.name)
         self._screen.say(f"written: {path}")
 
     def sessions(self, _: str = "") -> None:
@@ -216,7 +217,7 @@ class Commands:
             return
         self._screen.say(f"{self._talk.session.name}: {turns} turn{'s' * (turns > 1)}, the last:")
         self._screen.print_question(last.question)
-        self._screen.print(_shortened(last.answer.text), "dim")
+        self._screen.print(shortened(last.answer.text, _RECALLED), "dim")
 
     def profile(self, argument: str) -> None:
         """Answer with other models, or say which there are."""
@@ -308,6 +309,12 @@ def _paths(argument: str) -> list[Path]:
     return [Path(word).expanduser() for word in words]
 
 
+def _path(argument: str) -> Path:
+    """The rest of a line as one path; quotes and backslashes are needed for nothing."""
+    paths = _paths(argument)
+    return paths[0] if len(paths) == 1 else Path(argument).expanduser()
+
+
 def _number(argument: str, most: int, command: str) -> int:
     if not argument.isdecimal() or not 1 <= int(argument) <= most:
         raise UserError(f"{argument or 'no number'}: not one of 1 to {most}", f"{command} 1")
@@ -316,8 +323,3 @@ def _number(argument: str, most: int, command: str) -> int:
 
 def _local(at: str) -> str:
     return f"{datetime.fromisoformat(at).astimezone():%Y-%m-%d %H:%M}"
-
-
-def _shortened(text: str, most: int = 240) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= most else f"{line[: most - 1].rsplit(' ', 1)[0]} …"

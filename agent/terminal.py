@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from textwrap import shorten
 from types import MappingProxyType
 from typing import IO
 
@@ -25,7 +24,7 @@ from ..tools.media import MediaStore
 from . import terminal_pictures
 from .answer import Answer, Picture, Text
 from .citations import cited_passages, notice, split_citations
-from .plain_text import clean, clean_line
+from .plain_text import clean, clean_line, shortened
 
 __all__ = ["Screen", "clean", "clean_line"]
 
@@ -119,7 +118,7 @@ class Screen:
             _put(self.out, _heading(number, passage).append(score, "dim"))
             for around in near.get(passage.id, [passage]):
                 style = "" if around.id == passage.id else "dim"
-                _put(self.out, Styled(_excerpt(around.text), style))
+                _put(self.out, Styled(shortened(around.text, _EXCERPT), style))
             if passage.id in notes:
                 _put(self.out, Styled(clean_line(notes[passage.id]), "dim"))
             _put(self.out, Styled())
@@ -201,11 +200,6 @@ def _put(console: Console, text: Styled, wrap: bool = True, end: str = "\n") -> 
         console.print(text, width=min(console.width, _MEASURE))
     else:
         console.print(text, end=end, soft_wrap=True)
-
-
-def _excerpt(text: str) -> str:
-    """How a passage begins, cut between words."""
-    return shorten(clean_line(text), _EXCERPT, placeholder=" …")
 
 
 def _heading(number: int, passage: Passage) -> Styled:

@@ -125,8 +125,23 @@ def test_user_errors_are_one_line_and_a_hint(place: Path, tmp_path: Path) -> Non
     assert profile.returncode == 3 and one_line(profile, "'cloud'")
     assert limner("ask", cwd=place).returncode == 2
     assert limner("nonsense", cwd=place).returncode == 2
-    suffix = limner("ask", "When was the lighthouse built?", "--export", "x.pdf", cwd=place)
-    assert suffix.returncode == 1 and one_line(suffix, "x.pdf")
+
+
+def test_what_can_be_refused_is_refused_before_a_model_is_loaded(place: Path) -> None:
+    """None of these is told that the model is missing."""
+    (place / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnonsense")
+    (place / "broken.mp4").write_bytes(b"\0\0\0\x18ftypmp42nonsense")
+    for wrong, words in (
+        (("--export", "x.pdf"), "x.pdf: cannot export as .pdf"),
+        (("--export", "broken.png/x.html"), "cannot write"),
+        (("-a", "broken.png"), "broken.png"),
+        (("-a", "broken.mp4"), "broken.mp4"),
+        (("-a", "."), "not a file"),
+        (("-a", "nowhere.png"), "no such file"),
+    ):
+        run = limner("ask", "What is this?", "--chat-model", "no/such/folder", *wrong, cwd=place)
+        assert run.returncode == 1 and one_line(run, words), run.stderr
+        assert run.stdout == ""
 
 
 def huge_png() -> bytes:

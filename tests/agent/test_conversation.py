@@ -15,7 +15,7 @@ from prompt_toolkit.document import Document
 from limner.agent.clipboard import clipboard_picture
 from limner.agent.conversation import Conversation
 from limner.agent.events import AnswerReady, Event, Failed, TextDelta
-from limner.agent.repl_commands import Commands, _paths
+from limner.agent.repl_commands import Commands, _path, _paths
 from limner.agent.repl_input import Offer, _Commands
 from limner.agent.sessions import Sessions
 from limner.agent.terminal import Screen
@@ -74,6 +74,10 @@ def test_paths_are_read_as_they_are_typed(shot: Path, monkeypatch: pytest.Monkey
     assert _paths("it's.png") == [Path("it's.png")]
     monkeypatch.setenv("HOME", str(shot.parent))
     assert _paths("~/my first shot.png") == [shot]
+    for typed in ("my answers.html", "'my answers.html'", "my\\ answers.html"):
+        assert _path(typed) == Path("my answers.html")
+    assert _path("it's a page.md") == Path("it's a page.md")
+    assert _path("~/my new page.md") == shot.with_name("my new page.md")
 
 
 def offered(completer: _Commands, text: str) -> list[str]:

@@ -19,6 +19,7 @@ from rich.console import Console
 
 from limner.agent import terminal_pictures
 from limner.agent.answer import Answer, Generated, Marked, Picture, Text
+from limner.agent.plain_text import shortened
 from limner.agent.terminal import Screen, clean, clean_line
 from limner.agent.terminal_pictures import half_blocks
 from limner.errors import UserError
@@ -180,6 +181,18 @@ def test_clean_keeps_what_people_write():
         "x\u0301",
     ):
         assert clean(text) == text
+
+
+@given(st.text(), st.integers(4, 40))
+def test_a_text_is_cut_between_words(text: str, most: int):
+    line, short = clean_line(text), shortened(text, most)
+    assert len(short) <= most
+    assert short == line if len(line) <= most else line.startswith(short.removesuffix(" …"))
+
+
+def test_words_are_not_cut_at_hyphens_and_text_without_blanks_is_not_lost():
+    assert shortened("the state-of-the-art lamp", 24) == "the state-of-the-art …"
+    assert shortened("漢字" * 40, 20) == "漢字" * 9 + " …"
 
 
 def test_clean_gives_lines_where_lines_were():
