@@ -24,9 +24,10 @@ def composed(state: TurnState, work: Workbench) -> Answer:
     if not state["answerable"]:
         return Answer((Text(_abstention(state, work)),), state["passages"], abstained=True)
     made = {m.slot.number: m.result for m in state["checked"]}
+    sources, numbers = _numbered(state)
     return Answer(
-        parts=tuple(_parts(state, made, work.reads)),
-        passages=_numbered(state),
+        parts=tuple(_parts(state, made, numbers, work.reads)),
+        passages=sources,
         usage=state["usage"],
     )
 
@@ -34,23 +35,42 @@ def composed(state: TurnState, work: Workbench) -> Answer:
 def partial(draft: str, passages: tuple[Passage, ...]) -> Answer:
     """What had been written when a turn was cut short, without pictures."""
     texts = (p for p in parse(draft) if isinstance(p, str))
-    parts = tuple(_text(text, len(passages), 0) for text in texts)
+    numbers = {str(n): n for n in range(1, len(passages) + 1)}
+    parts = tuple(_text(text, numbers) for text in texts)
     return Answer(tuple(p for p in parts if p.content), passages, partial=True)
 
 
-def _numbered(state: TurnState) -> tuple[Passage, ...]:
-    """The passages as they are cited: the library's, then the attachments."""
-    attached = (a.as_passage(n) for n, a in enumerate(state["attachments"], 1))
-    return (*state["passages"], *attached)
+def _numbered(state: TurnState) -> tuple[tuple[Passage, ...], dict[str, int]]:
+    """The sources, the library's and then the attachments, and the number of each label there.
+
+    A screenshot of the library that is attached too stands once, as attached, and so do equal
+    attachments.
+    """
+    attached: dict[str | None, Passage] = {}
+    for n, attachment in enumerate(state["attachments"], 1):
+        attached.setdefault(attachment.media, attachment.as_passage(n))
+    library = enumerate(state["passages"], 1)
+    twice = {n: p.image for n, p in library if p.modality == "screenshot" and p.image in attached}
+    once = [n for n in range(1, len(state["passages"]) + 1) if n not in twice]
+    numbers = {str(n): number for number, n in enumerate(once, 1)}
+    places = {media: number for number, media in enumerate(attached, len(once) + 1)}
+    numbers |= {str(n): places[media] for n, media in twice.items()}
+    numbers |= {f"a{n}": places[a.media] for n, a in enumerate(state["attachments"], 1)}
+    return (*(state["passages"][n - 1] for n in once), *attached.values()), numbers
 
 
-def _parts(state: TurnState, made: Mapping[int, Picture | Dropped], check: bool) -> Iterator[Part]:
+def _parts(
+    state: TurnState,
+    made: Mapping[int, Picture | Dropped],
+    numbers: Mapping[str, int],
+    check: bool,
+) -> Iterator[Part]:
     searchable = [passage.searchable for passage in state["passages"]]
     for piece in parse(state["draft"]):
         if isinstance(piece, str):
             if check:  # what quotes need not be checked for words of its own
                 piece = checked_text(piece, searchable)
-            text = _text(piece, len(state["passages"]), len(state["attachments"]))
+            text = _text(piece, numbers)
             if text.content:
                 yield text
             continue
@@ -61,16 +81,11 @@ def _parts(state: TurnState, made: Mapping[int, Picture | Dropped], check: bool)
             yield Text(f"(No picture of “{piece.words}”: {result.reason}.)")
 
 
-def _text(content: str, passages: int, attachments: int) -> Text:
+def _text(content: str, numbers: Mapping[str, int]) -> Text:
     """Text whose citations count through: a1 follows the last passage. Others are taken out."""
 
     def renumbered(match: re.Match[str]) -> str:
-        label = match[1]
-        number = int(label.removeprefix("a"))
-        limit = attachments if label.startswith("a") else passages
-        if number > limit:
-            return ""
-        return f" [{number + passages if label.startswith('a') else number}]"
+        return f" [{numbers[match[1]]}]" if match[1] in numbers else ""
 
     content = _CITATION.sub(renumbered, content).strip()
     return Text(content, tuple(int(label) for label in cited(content)))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from langchain_core.language_models import LanguageModelInput
@@ -30,7 +31,8 @@ from ..index.passage import Passage
 from ..prompts import prompt
 from ..tools.chat_models.extractive import drawing_request
 from ..tools.layout import entries
-from ..tools.ocr import read_lines
+from ..tools.media import MediaStore
+from ..tools.ocr import Line, read_lines
 from ..tools.safety import refusal
 from .answer import Usage
 from .asking import answers, standalone
@@ -79,15 +81,16 @@ def guard(state: TurnState, runtime: Context) -> Update:
 
 
 def look(state: TurnState, runtime: Context) -> Update:
-    """Read the attached screenshots: the text of each row, with its box."""
-    return {"attachments": tuple(_read(a, runtime.context) for a in state["attachments"])}
+    """Read the attached screenshots, equal ones once: the text of each row, with its box."""
+    work = runtime.context
+    media = {attachment.media for attachment in state["attachments"]}
+    lines = {m: work.library.lines(m) or _read(work.media, m) for m in media}
+    return {"attachments": tuple(replace(a, lines=lines[a.media]) for a in state["attachments"])}
 
 
-def _read(attachment: Attachment, work: Workbench) -> Attachment:
-    known = work.library.lines(attachment.media)
-    if not known:
-        known = entries(read_lines(work.media.open(attachment.media)))
-    return replace(attachment, lines=known)
+@lru_cache(maxsize=64)  # what a person attaches again, or asks about again, is not read again
+def _read(store: MediaStore, media: str) -> tuple[Line, ...]:
+    return entries(read_lines(store.open(media)))
 
 
 def retrieve(state: TurnState, runtime: Context) -> Update:
