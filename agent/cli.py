@@ -32,6 +32,7 @@ from .cli_common import (
     chosen,
     existing_library,
     opened_library,
+    patiently,
     print_json,
     progress_bar,
     screen,
@@ -209,7 +210,7 @@ def sessions_rm(
         raise UserError(f"no session {name!r}", "limner sessions ls")
     (library / "history").unlink(missing_ok=True)  # what was typed, kept for the arrow keys
     with opened_library(library, embedding_model) as opened:
-        collect(opened)
+        patiently(lambda: collect(opened))
 
 
 @app.command("gc")
@@ -220,7 +221,7 @@ def collect_garbage(
     from .housekeeping import collect
 
     with existing_library(library, embedding_model) as opened:
-        screen().say(f"{collect(opened)} pictures deleted")
+        screen().say(f"{patiently(lambda: collect(opened))} pictures deleted")
 
 
 @app.command()

@@ -7,11 +7,12 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from ..errors import UserError
+from ..errors import LibraryLocked, UserError
 from .profiles import Choice, Contradiction
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ __all__ = [
     "chosen",
     "existing_library",
     "opened_library",
+    "patiently",
     "print_json",
     "print_report",
     "progress_bar",
@@ -42,6 +44,10 @@ __all__ = [
 HERE = Path(".limner")
 
 _NAMED = 5  # files that were passed over
+_PATIENCE = 5.0  # seconds for another writer to end
+_PAUSE = 0.2
+
+T = TypeVar("T")
 
 LibraryOption = Annotated[
     Path, typer.Option("--library", envvar="LIMNER_LIBRARY", help="The library's folder.")
@@ -153,6 +159,25 @@ def existing_library(
         if not library.exists:
             raise UserError(f"{folder}: no library here yet", "limner add PATH")
         yield library
+
+
+def patiently(write: Callable[[], T]) -> T:
+    """Write to a library; another process that does so is waited for, some seconds long.
+
+    Raises:
+        LibraryLocked: it went on for longer.
+    """
+    ends, told = monotonic() + _PATIENCE, False
+    while True:
+        try:
+            return write()
+        except LibraryLocked:
+            if monotonic() > ends:
+                raise
+        if not told:
+            told = True
+            screen().say("another process is writing to this library; waiting for it to end")
+        sleep(_PAUSE)
 
 
 def print_json(value: Any) -> None:

@@ -18,6 +18,7 @@ from .cli_common import (
     RerankerOption,
     existing_library,
     opened_library,
+    patiently,
     print_json,
     print_report,
     progress_bar,
@@ -51,7 +52,7 @@ def add(
     """
     with opened_library(library, embedding_model) as opened:
         with progress_bar("files") as tell:
-            report = opened.add(list(paths), tell)
+            report = patiently(lambda: opened.add(list(paths), tell))
         print_report(report, json)
 
 
@@ -72,7 +73,7 @@ def sync(
             _watch(opened)
             return
         with progress_bar("files") as tell:
-            report = opened.sync(tell)
+            report = patiently(lambda: opened.sync(tell))
         print_report(report, json)
 
 
@@ -102,8 +103,8 @@ def rm(
     from .housekeeping import collect
 
     with existing_library(library, embedding_model) as opened:
-        report = opened.remove(list(paths))
-        collect(opened)
+        report = patiently(lambda: opened.remove(list(paths)))
+        patiently(lambda: collect(opened))
         print_report(report, json)
 
 

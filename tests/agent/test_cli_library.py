@@ -115,6 +115,48 @@ def test_watching(place: Path) -> None:
         watcher.wait()
 
 
+def test_another_writer_is_waited_for(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from limner.agent import cli_common
+    from limner.errors import LibraryLocked
+    from limner.index.lock import locked
+
+    lock = locked(place / ".limner")
+    naps: list[float] = []
+
+    def nap(seconds: float) -> None:
+        naps.append(seconds)
+        if len(naps) == 2:
+            lock.release()
+
+    monkeypatch.setattr(cli_common, "sleep", nap)
+    cli_common.patiently(lambda: locked(place / ".limner")).release()
+    assert len(naps) == 2
+    assert capsys.readouterr().err.count("waiting for it to end") == 1
+
+    def busy() -> None:
+        raise LibraryLocked("busy")
+
+    monkeypatch.setattr(cli_common, "_PATIENCE", -1.0)
+    with pytest.raises(LibraryLocked):
+        cli_common.patiently(busy)
+    assert len(naps) == 2
+
+
+def test_a_place_that_cannot_hold_a_library(place: Path) -> None:
+    """Each is one line and what to type instead."""
+    (place / "file").write_text("")
+    (place / "loop").symlink_to(place / "loop")
+    for folder in ("file", "file/library", "loop", "/proc/library", "/dev/null", "n" * 300):
+        for command in (("add", "docs"), ("search", "paper"), ("ask", "When?"), ("sync",)):
+            run = limner(*command, "--library", folder, cwd=place)
+            lines = run.stderr.splitlines()
+            assert run.returncode == 1 and run.stdout == "", (folder, command, run.stderr)
+            assert lines[0].startswith("error: ") and lines[1].startswith("try: "), run.stderr
+            assert len(lines) == 2
+
+
 def test_removed_texts_leave_the_cache_too(place: Path, tmp_path: Path) -> None:
     env = {**os.environ, "LIMNER_CACHE": str(tmp_path / "cache")}
     (tmp_path / "a.txt").write_text("The ferry leaves from pier four.")
