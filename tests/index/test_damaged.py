@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -171,3 +172,15 @@ def test_a_model_that_misbehaves(
     assert shelf.sources() == {"tides.md": 1} and consistent(shelf)
     del model.encode_document
     assert len(shelf.add(docs).added) == 2
+
+
+def test_a_row_that_is_gone_is_noticed_before_anything_is_searched(
+    shelf: Library, docs: Path
+) -> None:
+    shelf.add(docs)
+    shelf.close()
+    with closing(sqlite3.connect(shelf.folder / "library.db")) as book, book:
+        book.execute("DELETE FROM passages WHERE key = (SELECT min(key) FROM passages)")
+    (shelf.folder / "library.newest").unlink()
+    with pytest.raises(LibraryDamaged, match="do not belong together"):
+        shelf.search("anything")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from limner.index.embedding_cache import EmbeddingCache
 from limner.index.embeddings import HashEmbeddings
 from limner.index.library import Library, Report
 
@@ -116,3 +119,21 @@ def test_changed_words_are_nowhere_on_the_disk(shelf: Library, docs: Path) -> No
     shelf.sync()
     written = b"".join(p.read_bytes() for p in shelf.folder.rglob("*") if p.is_file())
     assert b"High water" not in written and b"harbour master" in written
+
+
+def test_what_is_removed_is_taken_out_of_the_cache_too(docs: Path, tmp_path: Path) -> None:
+    cache = EmbeddingCache(tmp_path / "cache.db")
+    with Library(tmp_path / "library", HashEmbeddings(), cache=cache) as library:
+        library.add(docs)
+        kept = _vectors(cache)
+        library.remove(docs / "tides.md")
+        assert _vectors(cache) == kept - 1
+        (docs / "lights.txt").unlink()
+        library.sync()
+        assert _vectors(cache) == kept - 2
+
+
+def _vectors(cache: EmbeddingCache) -> int:
+    with closing(sqlite3.connect(cache.path)) as file:
+        (count,) = file.execute("SELECT count(*) FROM vectors").fetchone()
+    return int(count)
