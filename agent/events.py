@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from ..errors import LimnerError
 from ..index.passage import Passage
 from .answer import Answer, Picture
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 __all__ = [
     "AnswerReady",
@@ -88,11 +91,17 @@ class PictureStarted:
 
 @dataclass(frozen=True, slots=True)
 class PictureStep:
-    """An image model has done step ``k`` of ``n`` for a slot."""
+    """An image model has done step ``k`` of ``n`` for a slot.
+
+    Attributes:
+        preview: a small picture of how far it has come, where the caller wants previews and the
+            model can show one.
+    """
 
     slot: int
     k: int
     n: int
+    preview: Image.Image | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,7 +121,8 @@ def _origin(
     origin: Origin,
 ) -> tuple[Literal["found", "marked", "generated"], str, str, tuple[tuple[str, str], ...]]:
     if isinstance(origin, Generated):
-        return "generated", "generated", origin.model, _recipe(origin)
+        place = ", ".join([f"by {origin.model}", *origin.caveats])
+        return "generated", "generated", place, _recipe(origin)
     if isinstance(origin, Marked):
         return "marked", "marked copy", origin.passage.place, ()
     return "found", "from your files", origin.passage.place, ()
@@ -137,8 +138,15 @@ def _recipe(origin: Generated) -> tuple[tuple[str, str], ...]:
         "Steps": f"{origin.steps}, {origin.scheduler}",
         "Guidance": f"{origin.guidance:g}",
         "Size": f"{width} × {height}",
+        "Drawn over": "" if origin.strength is None else _drawn_over(origin),
+        "Adapters": ", ".join(f"{name} × {weight:g}" for name, weight in origin.lora),
     }
     return tuple((name, clean_line(value)) for name, value in rows.items() if value)
+
+
+def _drawn_over(origin: Generated) -> str:
+    part = "a part of " if origin.mask else ""
+    return f"{part}an earlier picture, strength {origin.strength:g}"
 
 
 def _data_url(media: str, folder: str) -> tuple[str, tuple[int, int]]:

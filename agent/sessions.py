@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import LibraryDamaged, LibraryReadOnly, UserError
-from .answer import Answer
+from .answer import Answer, Generated
 from .state import Attachment, Exchange
 
 __all__ = ["Session", "Sessions", "Summary", "Turn"]
@@ -98,13 +98,16 @@ class Sessions:
             return db.execute("DELETE FROM turns WHERE session=?", (name,)).rowcount
 
     def pictures(self) -> set[str]:
-        """The media references that any turn holds."""
+        """The media references that any turn holds, also of what a picture was drawn from."""
         if not self._path.exists():
             return set()
         with self._connected() as db:
             names = [name for (name,) in db.execute("SELECT DISTINCT session FROM turns")]
         turns = [turn for name in names for turn in self.read(name)]
-        shown = {picture.media for turn in turns for picture in turn.answer.pictures}
+        pictures = [picture for turn in turns for picture in turn.answer.pictures]
+        drawn = [p.origin for p in pictures if isinstance(p.origin, Generated)]
+        shown = {picture.media for picture in pictures}
+        shown |= {media for d in drawn for media in (d.reference, d.mask) if media}
         return shown | {a.media for turn in turns for a in turn.attachments}
 
     def append(self, session: str, n: int, turn: Turn) -> None:

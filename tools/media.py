@@ -140,7 +140,18 @@ class MediaStore:
         Raises:
             LibraryReadOnly: the folder cannot be written.
         """
-        data = png_bytes(image) if kind == "png" else _jpeg_bytes(image)
+        return self.put_file(png_bytes(image) if kind == "png" else _jpeg_bytes(image), kind)
+
+    def put_file(self, data: bytes, kind: Literal["png", "jpg"] = "png") -> str:
+        """Store the bytes of a picture's file as they are, and return its reference.
+
+        Args:
+            data: of our own making; what comes from elsewhere is decoded and given to ``put``.
+            kind: of file.
+
+        Raises:
+            LibraryReadOnly: the folder cannot be written.
+        """
         reference = f"{hashlib.sha256(data).hexdigest()}.{kind}"
         target = self.folder / reference
         if not target.exists():
