@@ -1,0 +1,194 @@
+"""What a newcomer types: options that nobody would follow, a word alone, answers that say why."""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.tools import tool
+from pydantic import BaseModel
+
+from limner.errors import DeveloperError, ModelError, ModelMissing, ModelOutputError
+from limner.tests.tiny_chat_models import chat_model
+from limner.tools.chat_models.qwen2_vl import Qwen2VL
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return chat_model(tmp_path_factory.mktemp("models") / "model", "qwen2_5_vl")
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> Qwen2VL:
+    return Qwen2VL.load(str(folder), max_tokens=12)
+
+
+@tool
+def look_up(word: str) -> str:
+    """Look a word up."""
+    return word
+
+
+class Tide(BaseModel):
+    """When the water is high."""
+
+    hour: int
+
+
+def test_options_that_nobody_follows_are_refused(folder: Path, model: Qwen2VL) -> None:
+    asks: list[Callable[[], Any]] = [
+        lambda: model.invoke("When?", max_new_tokens=3),
+        lambda: list(model.stream("When?", max_new_tokens=3)),
+        lambda: model.batch(["When?"], max_new_tokens=3),
+        lambda: model.bind_tools([look_up], max_new_tokens=3).invoke("When?"),
+        lambda: Qwen2VL.load(str(folder), max_new_tokens=3),
+    ]
+    for ask in asks:
+        with pytest.raises(DeveloperError, match="no option 'max_new_tokens'") as told:
+            ask()
+        assert "max_tokens" in told.value.hint
+    with pytest.raises(DeveloperError, match="a setting of the chat model"):
+        Qwen2VL.load(str(folder), temperature="warm")
+    config: Any = {"tags": ["one"], "metadata": {"two": 2}}
+    options: dict[str, Any] = {"max_tokens": 3, "temperature": 0.5, "top_p": 0.9, "seed": 1}
+    assert model.invoke("When?", config, stop=["x"], image_tokens=99, **options)
+    assert Qwen2VL.load(str(folder), tags=["one"], verbose=False).tags == ["one"]
+
+
+def test_a_tool_that_is_not_bound_cannot_be_asked_for(model: Qwen2VL) -> None:
+    with pytest.raises(DeveloperError, match="'look_down', which is not bound") as told:
+        model.bind_tools([look_up], tool_choice="look_down")
+    assert "look_up" in told.value.hint
+    with pytest.raises(DeveloperError):
+        model.bind_tools([look_up]).invoke("When?", tool_choice="look_down")
+    named = {"type": "function", "function": {"name": "look_up"}}
+    tokens: Any = lambda **given: model.bind_tools([look_up], **given).invoke("?").usage_metadata  # noqa: E731
+    told_of = [tokens(tool_choice=choice) for choice in ("look_up", named, "any", "auto", None)]
+    assert told_of[0] == told_of[1] and told_of[3] == told_of[4]
+    assert told_of[0] != told_of[3] != told_of[2]
+
+
+def test_a_stop_word_may_stand_alone(folder: Path, model: Qwen2VL) -> None:
+    whole = str(model.invoke("When?", max_tokens=40).text)
+    word = whole[3:6]
+    cut = model.invoke("When?", max_tokens=40, stop=[word])
+    assert cut.text == whole[: whole.index(word)]
+    for given in (
+        model.invoke("When?", max_tokens=40, stop=word),  # type: ignore[arg-type]
+        model.batch(["When?"], max_tokens=40, stop=word)[0],
+        Qwen2VL.load(str(folder), max_tokens=40, stop=word).invoke("When?"),
+    ):
+        assert given.text == cut.text and given.response_metadata["finish_reason"] == "stop"
+
+
+def says(model: Qwen2VL, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the model say certain words: its choice of tokens is replaced, nothing else."""
+    tokenizer = model._engine.preparer.tokenizer
+    tokens = tokenizer(words, add_special_tokens=False)["input_ids"]
+    (end,) = model._engine._ends
+    generate = model._engine.model.generate
+
+    def guided(**inputs: Any) -> Any:
+        asked = inputs["input_ids"].shape[1]
+        return generate(
+            **inputs,
+            prefix_allowed_tokens_fn=lambda _, ids: [
+                [*tokens, end][min(len(ids) - asked, len(tokens))]
+            ],
+        )
+
+    monkeypatch.setattr(model._engine.model, "generate", guided)
+
+
+CALL = '<tool_call>\n{"name": "Tide", "arguments": {"hour": 12}}\n</tool_call>'
+
+
+@pytest.mark.parametrize(
+    ("words", "tokens", "reason"),
+    [("At noon.", 200, "stop"), ("At noon.", 2, "length"), (CALL, 200, "tool_calls")],
+)
+def test_an_answer_says_why_it_ended(
+    words: str, tokens: int, reason: str, model: Qwen2VL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    says(model, words, monkeypatch)
+    bound = model.bind_tools([Tide], max_tokens=tokens)
+    whole: AIMessageChunk | None = None
+    for chunk in bound.stream("When?"):
+        assert isinstance(chunk, AIMessageChunk)
+        whole = chunk if whole is None else whole + chunk
+    assert whole is not None
+    answer = bound.invoke("When?")
+    assert isinstance(answer, AIMessage)
+    for message in (whole, answer):
+        assert message.response_metadata["finish_reason"] == reason
+        assert message.response_metadata["model_name"] == model.model_name
+
+
+def test_words_instead_of_a_form_are_an_error(
+    model: Qwen2VL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    says(model, "At noon.", monkeypatch)
+    with pytest.raises(ModelOutputError, match="in words"):
+        model.with_structured_output(Tide).invoke("When?")
+    raw = model.with_structured_output(Tide, include_raw=True).invoke("When?")
+    assert isinstance(raw, dict) and raw["parsed"] is None and raw["raw"].text == "At noon."
+
+
+def test_a_form_comes_without_remarks(model: Qwen2VL, monkeypatch: pytest.MonkeyPatch) -> None:
+    says(model, CALL, monkeypatch)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = model.with_structured_output(Tide).invoke("When?", max_tokens=200)
+    assert found == Tide(hour=12)
+
+
+def test_markup_is_not_shown(model: Qwen2VL) -> None:
+    tokenizer = model._engine.preparer.tokenizer
+    tokenizer.add_tokens(["<|quiet|>", "<tool_call>"])  # not special, as in published files
+    from limner.tools.chat_models.engine import _unsaid
+
+    unsaid = _unsaid(tokenizer)
+    names = ["<|quiet|>", "<|endoftext|>", "<|im_end|>", "<|image_pad|>"]
+    assert set(tokenizer.convert_tokens_to_ids(names)) <= unsaid
+    said = ["<tool_call>", "<|box_start|>", "<|object_ref_end|>", "a"]
+    assert not set(tokenizer.convert_tokens_to_ids(said)) & unsaid
+
+
+def test_a_file_is_no_folder(folder: Path) -> None:
+    with pytest.raises(ModelMissing, match="is a file") as told:
+        Qwen2VL.load(str(folder / "model.safetensors"))
+    assert str(folder) in told.value.hint
+
+
+@pytest.mark.parametrize("template", ["{% for m in %}", "{{ messages[0].what.not }}"])
+def test_a_damaged_template_is_known_at_once(tmp_path: Path, template: str) -> None:
+    folder = chat_model(tmp_path / "model")
+    config = folder / "tokenizer_config.json"
+    settings = json.loads(config.read_text()) | {"chat_template": template}
+    config.write_text(json.dumps(settings))
+    with pytest.raises(ModelError, match="chat template cannot be used") as told:
+        Qwen2VL.load(str(folder))
+    assert "chat_template.jinja" in told.value.hint
+
+
+def test_loading_is_quiet(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = chat_model(tmp_path / "model")
+    weights = load_file(folder / "model.safetensors")
+    weights["model.unknown.weight"] = next(iter(weights.values())).clone()
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    capfd.readouterr()
+    level = logging.getLogger("transformers").level
+    Qwen2VL.load(str(folder))
+    told = capfd.readouterr()
+    assert (told.out, told.err, caplog.text) == ("", "", "")
+    assert logging.getLogger("transformers").level == level
