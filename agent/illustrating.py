@@ -12,7 +12,7 @@ from ..tools.figures import is_blank, mark
 from ..tools.grounding import MATCH, best_line, similarity
 from ..tools.image_models.base import ImageRequest
 from ..tools.ocr import Line
-from ..tools.safety import refusal
+from ..tools.safety import drawing_refusal
 from ..tools.sentences import stems
 from .answer import Generated, Marked, Picture, Retrieved
 from .asking import shows
@@ -93,7 +93,7 @@ def _mark(
 def _draw(slot: Slot, work: Workbench, tell: Callable[[Any], None]) -> Result:
     if work.image_model is None:
         return Dropped("this profile has no image model to draw with")
-    if rule := refusal(slot.words):
+    if rule := drawing_refusal(slot.words):
         return Dropped(rule.message)
     drawn = work.image_model.generate(
         ImageRequest(slot.words), lambda k, n, _: tell(PictureStep(slot.number, k, n))

@@ -9,7 +9,7 @@ from functools import cache
 
 from ..prompts import read_file
 
-__all__ = ["Rule", "policy", "refusal"]
+__all__ = ["Rule", "drawing_refusal", "policy", "refusal"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,5 +46,13 @@ def policy() -> tuple[Rule, ...]:
 
 
 def refusal(text: str) -> Rule | None:
-    """The first rule that declines a question or a drawing's prompt; None where all is well."""
+    """The first rule that declines a question; None where all is well."""
     return next((rule for rule in policy() if rule.declines(text)), None)
+
+
+def drawing_refusal(prompt: str) -> Rule | None:
+    """The first rule that declines to draw something; None where all is well.
+
+    A drawing's prompt names the thing only: that it is to be drawn goes without saying.
+    """
+    return refusal(f"draw a picture: {prompt}")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from limner.tools.safety import policy, refusal
+from limner.tools.safety import drawing_refusal, policy, refusal
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,13 @@ def test_declined(question: str) -> None:
 )
 def test_not_declined(question: str) -> None:
     assert refusal(question) is None
+
+
+def test_a_prompt_is_declined_though_it_does_not_ask_for_a_picture() -> None:
+    assert refusal("a naked child on a beach") is None
+    assert drawing_refusal("a naked child on a beach") is not None
+    assert drawing_refusal("a child on a beach") is None
+    assert drawing_refusal("a naked mole rat") is None
 
 
 def test_every_rule_has_a_name_and_patterns() -> None:

@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 from contextlib import suppress
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Self
@@ -23,7 +22,7 @@ from .base import Capabilities, Estimate, GeneratedImage, ImageModel, ImageReque
 from .checking import completed, digest_of
 from .provenance import read, signed_png
 
-__all__ = ["Drawing", "PictureCache", "Remembering", "key_of"]
+__all__ = ["PictureCache", "Remembering", "key_of"]
 
 _BYTES = 2_000_000_000
 _FILLED = 0.9  # of the bytes that may be used: what an eviction leaves
@@ -155,19 +154,6 @@ class PictureCache:
             used -= size
 
 
-@dataclass(frozen=True, slots=True)
-class Drawing:
-    """A picture, and whether it had to be drawn.
-
-    Attributes:
-        picture: with its record.
-        before: it was drawn before and taken from the cache.
-    """
-
-    picture: GeneratedImage
-    before: bool
-
-
 class Remembering:
     """An `ImageModel` that does not draw the same picture twice.
 
@@ -199,17 +185,21 @@ class Remembering:
         """The model's, whether or not the picture is there."""
         return self.model.estimate(request)
 
+    def known(self, request: ImageRequest) -> GeneratedImage | None:
+        """The picture, if it was drawn before.
+
+        Args:
+            request: what would be drawn.
+
+        Raises:
+            UserError: the model cannot draw this.
+        """
+        return None if self.cache is None else self.cache.get(key_of(self.model, request))
+
     def generate(self, request: ImageRequest, on_step: OnStep) -> GeneratedImage:
         """See `ImageModel.generate`; for a picture that was drawn before there are no steps."""
-        return self.drawing(request, on_step).picture
-
-    def drawing(self, request: ImageRequest, on_step: OnStep) -> Drawing:
-        """As ``generate``, and says whether the picture was drawn before."""
-        if self.cache is None:
-            return Drawing(self.model.generate(request, on_step), False)
-        key = key_of(self.model, request)
-        if (known := self.cache.get(key)) is not None:
-            return Drawing(known, True)
-        drawn = self.model.generate(request, on_step)
-        self.cache.put(key, drawn)
-        return Drawing(drawn, False)
+        if (drawn := self.known(request)) is None:
+            drawn = self.model.generate(request, on_step)
+            if self.cache is not None:
+                self.cache.put(key_of(self.model, request), drawn)
+        return drawn

@@ -160,7 +160,7 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bool]]:
         length, kind = struct.unpack(">I4s", data[at : at + 8])
         if kind == b"IDAT":
             return
-        if 16 <= length <= _LARGEST:
+        if len(_KEYWORD) + 3 <= length <= _LARGEST:
             body = data[at + 8 : at + 8 + length]
             (checksum,) = struct.unpack(">I", data[at + 8 + length : at + 12 + length] or bytes(4))
             yield kind, body, zlib.crc32(kind + body) == checksum

@@ -5,7 +5,7 @@ from __future__ import annotations
 from langchain_core.tools import BaseTool, StructuredTool, ToolException
 
 from ...errors import LimnerError
-from ..safety import refusal
+from ..safety import drawing_refusal
 from .base import GeneratedImage, ImageModel, ImageRequest
 
 __all__ = ["as_tool"]
@@ -35,7 +35,7 @@ def as_tool(model: ImageModel) -> BaseTool:
         height: int | None = None,
         seed: int = 0,
     ) -> tuple[str, GeneratedImage]:
-        if rule := refusal(prompt):
+        if rule := drawing_refusal(prompt):
             raise ToolException(rule.message)
         size = (width, height) if width is not None and height is not None else None
         request = ImageRequest(prompt, negative_prompt, size, seed=seed)

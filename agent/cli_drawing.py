@@ -1,0 +1,268 @@
+"""The commands that draw: draw, show, sweep. Parses, calls, prints; decides nothing else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import ModelMissing, SourceError, UserError
+from .cli_common import JsonOption, print_json, screen
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from ..tools.image_models.base import Estimate, GeneratedImage, ImageModel, OnStep
+
+__all__ = ["register"]
+
+ImageModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--image-model",
+        envvar="LIMNER_IMAGE_MODEL",
+        help="Folder or hub name of SDXL, SDXL-Turbo, SD 1.5, LCM; 'BASE + REFINER' for both of "
+        "SDXL.",
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Give an application these commands."""
+    for command in (draw, show):
+        app.command()(command)
+
+
+def draw(
+    prompt: Annotated[str, typer.Argument(help="What the picture shows.", show_default=False)],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The picture's file, a PNG.")],
+    image_model: ImageModelOption = None,
+    size: Annotated[str | None, typer.Option(metavar="WxH", help="In pixels.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Of denoising.")] = None,
+    guidance: Annotated[
+        float | None, typer.Option(help="How closely it keeps to the prompt.")
+    ] = None,
+    scheduler: Annotated[str | None, typer.Option(help="euler, euler_a, dpm, ddim …")] = None,
+    seed: Annotated[int, typer.Option(help="The same one draws the same picture.")] = 0,
+    negative: Annotated[str, typer.Option(help="What the picture does not show.")] = "",
+    reference: Annotated[Path | None, typer.Option(help="A picture to start from.")] = None,
+    mask: Annotated[
+        Path | None, typer.Option(help="White where the reference is drawn anew.")
+    ] = None,
+    strength: Annotated[
+        float | None, typer.Option(help="How much of the reference is drawn over, up to 1.")
+    ] = None,
+    lora: Annotated[
+        list[str] | None, typer.Option(metavar="PATH[:WEIGHT]", help="An adapter; may be repeated.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Draw a picture and write it, with everything that draws it again, to a PNG file."""
+    from ..tools.image_models.base import ImageRequest
+    from ..tools.image_models.cache import PictureCache, Remembering
+    from ..tools.image_models.provenance import signed_png
+    from ..tools.safety import drawing_refusal
+
+    _check_target(out)
+    request = ImageRequest(
+        prompt=prompt,
+        negative_prompt=negative,
+        size=_sides(size) if size else None,
+        steps=steps,
+        guidance=guidance,
+        scheduler=scheduler,
+        seed=seed,
+        reference=_picture(reference),
+        mask=_picture(mask, "L"),
+        strength=strength,
+        lora=tuple(map(_weighed, lora or [])),
+    )
+    if rule := drawing_refusal(prompt):
+        screen().say(rule.message)
+        if json:
+            print_json({"refused": True, "reason": rule.message})
+        return
+    model = Remembering(_opened(image_model), PictureCache.of_user())
+    estimate = model.estimate(request)
+    drawn = known = model.known(request)
+    if drawn is None:
+        with _steps_bar(_expected(model, estimate)) as on_step:
+            drawn = model.generate(request, on_step)
+    _write(out, signed_png(drawn))
+    if json:
+        told = {"path": str(out), "origin": "generated", "drawn_before": known is not None}
+        print_json(told | {"refused": False} | drawn.to_dict())
+    else:
+        screen().say(_label(drawn) + (", drawn before" if known else ""))
+        screen().write(f"{out}\n")
+
+
+def show(
+    file: Annotated[Path, typer.Argument(help="A picture.", show_default=False)],
+    json: JsonOption = False,
+) -> None:
+    """Say how a picture was drawn, and what to type to draw it again."""
+    from ..tools.image_models.provenance import read
+    from .drawn import again, facts
+    from .terminal_pictures import picture
+
+    path = file.expanduser()
+    if not path.is_file():
+        raise SourceError(f"{file}: {'not a file' if path.exists() else 'no such file'}")
+    signed = read(path)
+    if json:
+        told = None if signed is None else signed.drawn.to_dict()
+        whole = {} if signed is None else {"by": signed.by, "untouched": signed.untouched}
+        command = "" if signed is None else again(signed.drawn)
+        print_json({"generated": told is not None, **whole, "command": command, "record": told})
+        return
+    if signed is None:
+        screen().print(f"{file}: nothing is said in it of how it came about")
+        return
+    if (pixels := picture(signed.drawn.image, screen().out)) is not None:
+        screen().out.print(pixels, end="")
+    screen().print_facts(facts(signed))
+    screen().write(f"\n{again(signed.drawn)}\n")
+
+
+# ── What the commands need ───────────────────────────────────────────────────────────────────
+
+
+def _opened(name: str | None) -> ImageModel:
+    """The image model that was named.
+
+    Raises:
+        ModelMissing: none was, or it is not there.
+    """
+    from ..tools.image_models.opening import open_model
+
+    if not name:
+        raise ModelMissing(
+            "nothing is named to draw with, and the embedded profile has no image model yet",
+            "--image-model FOLDER of a diffusers model such as SDXL, or set LIMNER_IMAGE_MODEL",
+        )
+    return open_model(name)
+
+
+def _check_target(out: Path) -> None:
+    """Say what is wrong with the place of a picture before anything is loaded for it.
+
+    Raises:
+        UserError: no PNG, or no place that can be written.
+    """
+    if out.suffix.lower() != ".png":
+        raise UserError(
+            f"{out}: pictures are written as PNG, which keeps how they were drawn",
+            f"-o {out.with_suffix('.png') if out.name else 'picture.png'}",
+        )
+    if out.is_dir() or not out.parent.is_dir():
+        what = "it is a folder" if out.is_dir() else f"there is no folder {out.parent}"
+        raise UserError(f"{out}: {what}", "-o another.png")
+    if not os.access(out.parent, os.W_OK):
+        raise UserError(f"{out.parent}: the folder cannot be written", "-o another/place.png")
+
+
+def _write(out: Path, data: bytes) -> None:
+    from ..index.durable import write_file
+
+    try:
+        write_file(out, data)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UserError(f"{out}: cannot be written ({reason})", "-o another/place.png") from error
+
+
+def _sides(text: str) -> tuple[int, int]:
+    from .drawn import parse_size
+
+    return parse_size(text)
+
+
+def _picture(path: Path | None, mode: str = "RGB") -> Image.Image | None:
+    from ..tools.media import decode_image
+
+    if path is None:
+        return None
+    if not path.expanduser().is_file():
+        raise SourceError(f"{path}: {'not a file' if path.exists() else 'no such file'}")
+    return decode_image(path.expanduser()).convert(mode)
+
+
+def _weighed(text: str) -> tuple[str, float]:
+    """A path and, behind the last colon, its weight; a colon may be part of the path."""
+    path, colon, weight = text.rpartition(":")
+    if colon and path:
+        try:
+            return path, float(weight)
+        except ValueError:
+            pass
+    return text, 1.0
+
+
+def _expected(model: ImageModel, estimate: Estimate) -> str:
+    from .drawn import amount, duration
+
+    words = [f"drawing with {model.name}"]
+    if estimate.seconds is not None:
+        words.append(f"about {duration(estimate.seconds)}")
+    if estimate.bytes is not None:
+        words.append(f"{amount(estimate.bytes)} of memory")
+    return ", ".join(words)
+
+
+def _label(drawn: GeneratedImage) -> str:
+    from .drawn import label
+
+    width, height = drawn.size
+    return f"{label(drawn)}, {width}×{height}, {drawn.steps} steps, seed {drawn.seed}"
+
+
+@contextmanager
+def _steps_bar(words: str) -> Iterator[OnStep]:
+    """What is expected, then the steps on stderr; only the words without a terminal."""
+    from ..tools.image_models.base import Preview
+
+    screen().say(words)
+    with counting_bar("loading the model", "steps") as tell:
+
+        def on_step(step: int, steps: int, preview: Preview) -> None:
+            tell(step, steps, "")
+
+        yield on_step
+
+
+@contextmanager
+def counting_bar(words: str, what: str) -> Iterator[Callable[[int, int, str], None]]:
+    """A bar on stderr that is told how many of how many are done, and words to show beside.
+
+    Args:
+        words: until it is told something.
+        what: is counted.
+    """
+    err = screen().err
+    if not err.is_terminal:
+        yield lambda done, total, words: None
+        return
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    from .terminal import clean_line
+
+    counted = (BarColumn(bar_width=24), MofNCompleteColumn(), TextColumn(what, markup=False))
+    times = (TimeElapsedColumn(), TimeRemainingColumn(compact=True))
+    said = TextColumn("{task.description}", markup=False)
+    with Progress(*counted, *times, said, console=err, transient=True) as bar:
+        task = bar.add_task(words, total=None)
+        yield lambda done, total, words: bar.update(
+            task, completed=done, total=total, description=clean_line(words)
+        )
