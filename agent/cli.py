@@ -38,7 +38,6 @@ from .cli_common import (
     screen,
 )
 from .cli_drawing import register as register_drawing
-from .cli_drawing import register as register_drawing
 from .cli_library import register as register_library
 from .cli_models import register as register_models
 from .profiles import TIMEOUT, Choice
@@ -91,7 +90,6 @@ def options(
 
 register_library(app)
 register_models(app)
-register_drawing(app)
 register_drawing(app)
 
 
