@@ -301,7 +301,8 @@ def _opened(source: bytes | Path, name: str) -> Iterator[tuple[InputContainer, V
         # Untrusted bytes: FFmpeg's errors, and what a damaged header leads PyAV to.
         words = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise SourceError(
-            f"{name}: not a video that can be read, or damaged ({words})", "use MP4, WebM or MOV"
+            f"{name}: not a video that can be read, or damaged ({words})",
+            "attach a whole MP4, WebM or MOV file",
         ) from error
 
 
@@ -310,7 +311,7 @@ def _file(path: Path) -> io.BufferedReader:
         return path.open("rb")
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise SourceError(f"{path}: {reason}", "attach a video file") from None
+        raise SourceError(f"{path}: {reason}", "attach a picture or video file") from None
 
 
 def _cover(stream: VideoStream) -> bool:
