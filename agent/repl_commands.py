@@ -31,6 +31,7 @@ __all__ = ["Commands", "Leave"]
 
 _COMMAND = re.compile(r"/[\w?-]*")
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+_VIDEOS = (".mp4", ".mov", ".webm", ".mkv", ".avi")
 _PAGES = (".md", ".html", ".json")
 _RECALLED = 240  # characters of the last answer
 
@@ -80,7 +81,7 @@ class Commands:
 
     def offers(self) -> Mapping[str, Offer]:
         """What Tab offers, by command."""
-        files = {"/attach": _PICTURES, "/export": _PAGES}
+        files = {"/attach": _PICTURES + _VIDEOS, "/export": _PAGES}
         names = {"/resume": self._session_names, "/profile": _profile_names}
         return {
             name: Offer(command.help, files.get(name), names.get(name, list))
