@@ -210,7 +210,7 @@ def test_what_is_no_video_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             read_video(data)
     with pytest.raises(SourceError, match="no such file"):
         read_video(tmp_path / "gone.mp4")
-    monkeypatch.setattr("limner.tools.video._MAX_DECODED", 100_000)
+    monkeypatch.setattr("limner.tools.video_files._MAX_DECODED", 100_000)
     with pytest.raises(SourceError, match="too many frames"):
         check_video(film(counting(30)))
     monkeypatch.setitem(sys.modules, "av", None)
