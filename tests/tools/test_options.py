@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import logging
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +12,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.tools import tool
 from pydantic import BaseModel
 
-from limner.errors import DeveloperError, ModelError, ModelMissing, ModelOutputError
+from limner.errors import DeveloperError, ModelOutputError
 from limner.tests.tiny_chat_models import chat_model
 from limner.tools.chat_models.qwen2_vl import Qwen2VL
 
@@ -158,37 +156,3 @@ def test_markup_is_not_shown(model: Qwen2VL) -> None:
     assert set(tokenizer.convert_tokens_to_ids(names)) <= unsaid
     said = ["<tool_call>", "<|box_start|>", "<|object_ref_end|>", "a"]
     assert not set(tokenizer.convert_tokens_to_ids(said)) & unsaid
-
-
-def test_a_file_is_no_folder(folder: Path) -> None:
-    with pytest.raises(ModelMissing, match="is a file") as told:
-        Qwen2VL.load(str(folder / "model.safetensors"))
-    assert str(folder) in told.value.hint
-
-
-@pytest.mark.parametrize("template", ["{% for m in %}", "{{ messages[0].what.not }}"])
-def test_a_damaged_template_is_known_at_once(tmp_path: Path, template: str) -> None:
-    folder = chat_model(tmp_path / "model")
-    config = folder / "tokenizer_config.json"
-    settings = json.loads(config.read_text()) | {"chat_template": template}
-    config.write_text(json.dumps(settings))
-    with pytest.raises(ModelError, match="chat template cannot be used") as told:
-        Qwen2VL.load(str(folder))
-    assert "chat_template.jinja" in told.value.hint
-
-
-def test_loading_is_quiet(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
-) -> None:
-    from safetensors.torch import load_file, save_file
-
-    folder = chat_model(tmp_path / "model")
-    weights = load_file(folder / "model.safetensors")
-    weights["model.unknown.weight"] = next(iter(weights.values())).clone()
-    save_file(weights, folder / "model.safetensors", {"format": "pt"})
-    capfd.readouterr()
-    level = logging.getLogger("transformers").level
-    Qwen2VL.load(str(folder))
-    told = capfd.readouterr()
-    assert (told.out, told.err, caplog.text) == ("", "", "")
-    assert logging.getLogger("transformers").level == level

@@ -24,6 +24,9 @@ Decoding = Literal["plain", "static", "compiled"]
 one of fixed width by a compiled model."""
 
 
+_SIZES = 4  # of static caches that are held; a compiled model knows a cache by its place in memory
+
+
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """How the next token is chosen; see `qwen2_vl.Qwen2VL`."""
@@ -102,7 +105,7 @@ class Batch:
         self._known = known and "mm_encoder_outputs" in parameters(model)
         self._tokens = tokens
         self._fixed = decoding != "plain"
-        self._static: Any = None
+        self._static: dict[tuple[int, int], Any] = {}  # caches, by rows and width
         self._spare = 0  # rows that only fill a batch of fixed size
         self._state: dict[str, Any] = {}  # the arguments of the next forward
         self._laid: list[Written] = []  # the rows that these are of
@@ -111,8 +114,9 @@ class Batch:
         if decoding == "compiled":
             from transformers import CompileConfig
 
-            # "max-autotune" would try kernels for minutes; this one is transformers' default.
-            self._forward = model.get_compiled_call(CompileConfig(mode="reduce-overhead"))
+            # "max-autotune" would try kernels for minutes; the graphs of "reduce-overhead" belong
+            # to the thread that made them, and each answer may have another.
+            self._forward = model.get_compiled_call(CompileConfig(mode="default"))
 
     @property
     def joinable(self) -> bool:
@@ -239,13 +243,21 @@ class Batch:
             self._spare = 2 ** (len(self.rows) - 1).bit_length() - len(self.rows)
             every = [*range(len(self.rows)), *[len(self.rows) - 1] * self._spare]
             keys, places = keys.rows(every), [torch.cat(places, dim=-2)[..., every, :]]
-            self._static = keys.static(self._model.config, self._static)
         self._state = {
-            "past_key_values": self._static if self._fixed else keys.dynamic(),
+            "past_key_values": self._fixed_cache(keys) if self._fixed else keys.dynamic(),
             "attention_mask": keys.mask(1, always=self._fixed),
             "position_ids": torch.cat(places, dim=-2),
             "use_cache": True,
         }
+
+    def _fixed_cache(self, keys: Keys) -> Any:
+        """A static cache that holds these keys; those of the last sizes are used again."""
+        size = (len(keys.lengths), static_width(keys.width))
+        cache = keys.static(self._model.config, self._static.pop(size, None))
+        self._static[size] = cache
+        if len(self._static) > _SIZES:
+            del self._static[next(iter(self._static))]
+        return cache
 
     def _logits(self) -> Any:
         """Those of each row's next token, spare rows' at the end."""

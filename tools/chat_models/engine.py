@@ -18,6 +18,7 @@ from ...errors import LimnerError, ModelError, ModelOutputError, QuestionError
 from ..model_files import fingerprint
 from .batch import Batch, Decoding, Sampling, Written, parameters
 from .decoding import Row
+from .eyes import Seen
 from .families import FAMILIES, Family, family_of
 from .pictured import Conversation
 from .processing import Prepared, Preparer
@@ -44,10 +45,12 @@ class Asked:
         row: takes the tokens of the answer.
     """
 
-    def __init__(self, prepared: Prepared, seen: Any, row: Row, sampling: Sampling) -> None:
+    def __init__(
+        self, prepared: Prepared, seen: Sequence[Seen], row: Row, sampling: Sampling
+    ) -> None:
         self.prepared = prepared
         self.row = row
-        self.seen = seen
+        self.seen: Sequence[Seen] = seen
         self.sampling = sampling
         self.written: Written | None = None
         self.texts: list[str] = []  # not taken yet
@@ -112,7 +115,7 @@ class Engine:
         import torch
         from transformers import AutoConfig
 
-        from .loading import find_folder, load_model, quietly
+        from .loading import find_folder, load_model, quietly, wait_asleep
 
         folder, revision = find_folder(name)
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -131,6 +134,8 @@ class Engine:
                 ) from error
             _try_template(folder, preparer)
             model = load_model(folder, device, dtype, bits)
+        if device == "cpu":
+            wait_asleep()
         preparer.accepts_types = "mm_token_type_ids" in parameters(model)
         return cls(model, preparer, family, revision or fingerprint(folder), decoding)
 
@@ -273,6 +278,9 @@ class Engine:
                 self._end(asked)
         else:
             self._feed([asked], [token])
+        finally:  # pixels are large, and an answer may be long
+            asked.prepared.inputs.clear()
+            asked.seen = []
 
     def _write(self) -> None:
         try:

@@ -116,15 +116,14 @@ class Keys:
 
         Args:
             config: of the model.
-            before: the cache used until now; used again if it is as large, so that its place in
-                memory stays.
+            before: one of the same size to be used again, so that its place in memory stays; or
+                None.
         """
         from transformers import StaticCache
 
-        width, rows = static_width(self.width), len(self.lengths)
         cache, layers = before, self.layers
-        if before is None or before.layers[0].keys.shape[::2] != (rows, width):
-            cache = StaticCache(config, max_cache_len=width)
+        if before is None:
+            cache = StaticCache(config, max_cache_len=static_width(self.width))
         else:  # what is written may be a part of what is read
             layers = tuple((k.clone(), v.clone()) for k, v in layers)
         for layer, (keys, values) in zip(cache.layers, layers, strict=True):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import logging
 import math
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +16,7 @@ from typing import Any
 from ...errors import ModelError, ModelMissing
 from ..model_files import need_safetensors, snapshot
 
-__all__ = ["find_folder", "free_memory", "load_model", "need_memory", "quietly"]
+__all__ = ["find_folder", "free_memory", "load_model", "need_memory", "quietly", "wait_asleep"]
 
 _AGAIN = "download the model's files again"
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json")
@@ -72,6 +74,30 @@ def quietly() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+@functools.cache
+def wait_asleep() -> None:
+    """Let the threads of a computation on the CPU sleep while they wait for one another.
+
+    The OpenMP of torch's wheels (libgomp) has them wait busily; where others use the processors
+    too, an answer was seen to take fifteen times as long and more. It lets them sleep as soon as
+    it has more threads than there are processors. One more thread
+    that has computed once, and sleeps from then on, brings that about for the whole process;
+    ``OMP_WAIT_POLICY`` would have to be set before anyone imports torch.
+    """
+    import torch
+
+    computed = threading.Event()
+
+    def compute_once() -> None:
+        torch.ones(2**20).exp_()  # large enough for all threads
+        computed.set()
+        threading.Event().wait()
+
+    if torch.get_num_threads() > 1:
+        threading.Thread(target=compute_once, name="limner-asleep", daemon=True).start()
+        computed.wait()
 
 
 def free_memory(device: str) -> int:

@@ -210,7 +210,7 @@ class Qwen2VL(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        asked, parser = self._ask(messages, stop, kwargs), self._parser(messages, kwargs)
+        parser, asked = self._parser(messages, kwargs), self._ask(messages, stop, kwargs)
         called = False
         for text in self._engine.texts(asked):
             for piece in parser.feed(text) if parser else [text]:
