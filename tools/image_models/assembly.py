@@ -10,7 +10,7 @@ from typing import Any
 from .checkpoint import Checkpoint
 from .schedulers import scheduler_of
 
-__all__ = ["assembled", "cast", "loaded", "quiet"]
+__all__ = ["assembled", "cast", "dtype_of", "loaded", "quiet"]
 
 _SETTINGS = ("force_zeros_for_empty_prompt", "requires_aesthetics_score")
 
@@ -33,9 +33,14 @@ def loaded(checkpoint: Checkpoint, dtype: str, only: tuple[str, ...] = ()) -> di
 
 def cast(part: Any, dtype: Any) -> None:
     """Give a part's weights another width, where they have not got it."""
-    if part.dtype != dtype:
+    if dtype_of(part) != dtype:
         with quiet():
             part.to(dtype=dtype)
+
+
+def dtype_of(part: Any) -> Any:
+    """The width of a part's weights."""
+    return next(part.parameters()).dtype
 
 
 def assembled(name: str, parts: Mapping[str, Any], index: Mapping[str, Any]) -> Any:

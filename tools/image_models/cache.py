@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 from contextlib import suppress
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Self
@@ -54,7 +55,14 @@ def _adapter(name: str) -> list[str]:
     """SHA-256 of an adapter's files: a path may hold another one tomorrow."""
     path = Path(name).expanduser()
     files = sorted(path.rglob("*.safetensors")) if path.is_dir() else [path]
-    return [sha256_of(file) for file in files if file.is_file()]
+    found = [(file, file.stat()) for file in files if file.is_file()]
+    return [_digest(file, stat.st_size, stat.st_mtime_ns) for file, stat in found]
+
+
+@cache
+def _digest(path: Path, size: int, changed: int) -> str:
+    """A sweep asks for the same adapter many times."""
+    return sha256_of(path)
 
 
 def _version(package: str) -> str:

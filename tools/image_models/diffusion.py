@@ -46,6 +46,7 @@ class Diffusion:
         self._dtype = dtype
         self._history = history
         self._lock = threading.Lock()
+        self._versions = tuple((name, version(name)) for name in ("diffusers", "torch"))
         self._parameters = _parameters(engine)
         self._capabilities = _capabilities(engine.family, engine)
 
@@ -135,7 +136,7 @@ class Diffusion:
             lora=request.lora,
             device=self._engine.device,
             dtype=plan.dtype,
-            versions=tuple((package, version(package)) for package in ("diffusers", "torch")),
+            versions=self._versions,
             checked=drawn.checked,
             notes=plan.notes + drawn.notes,
             seconds=seconds,

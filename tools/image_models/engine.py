@@ -15,7 +15,7 @@ from typing import Any
 
 from PIL import Image
 
-from .assembly import assembled, cast, loaded
+from .assembly import assembled, cast, dtype_of, loaded
 from .base import ImageRequest, OnStep
 from .checkpoint import Checkpoint
 from .families import Family
@@ -65,6 +65,7 @@ class Engine:
         refiner: finishes what the model has begun.
         handover: the fraction of the denoising after which it takes over.
         compiled: whether the repeated blocks of the UNet are compiled, which a GPU gains from.
+        held: bytes of the weights that stay on the device.
     """
 
     checkpoint: Checkpoint
@@ -73,21 +74,11 @@ class Engine:
     refiner: Checkpoint | None = None
     handover: float = 0.8
     compiled: bool = False
+    held: int = 0
     _parts: dict[str, Any] = field(default_factory=dict)
     _refining: dict[str, Any] = field(default_factory=dict)
     _pipelines: dict[str, Any] = field(default_factory=dict)
     _plan: Plan | None = None
-
-    @property
-    def held(self) -> int:
-        """Bytes of the weights that are on the device."""
-        if self._plan is None or self._plan.offload:
-            return 0
-        return sum(
-            weight.numel() * weight.element_size()
-            for part in self._weighty()
-            for weight in part.parameters()
-        )
 
     def load(self, plan: Plan) -> None:
         """Have the parts in memory as a plan wants them. Parts that are there stay.
@@ -115,6 +106,8 @@ class Engine:
         vae.tile_sample_min_size, vae.tile_latent_min_size = TILE, TILE // self._factor
         if self.compiled and not plan.offload:
             self._parts["unet"].compile_repeated_blocks(fullgraph=True)
+        weights = [weight for part in self._weighty() for weight in part.parameters()]
+        self.held = 0 if plan.offload else sum(w.numel() * w.element_size() for w in weights)
         self._plan = plan
 
     def free(self) -> None:
@@ -126,7 +119,7 @@ class Engine:
         self._parts.clear()
         self._refining.clear()
         self._pipelines.clear()
-        self._plan = None
+        self._plan, self.held = None, 0
         gc.collect()
         if self.device != "cpu":
             torch.cuda.empty_cache()
@@ -157,14 +150,18 @@ class Engine:
             image.paste(request.reference, mask=request.mask.point(lambda v: 255 * (v < 128)))
         return Drawn(image, checked, notes)
 
+    def hands_over(self, strength: float | None) -> bool:
+        """Whether the refiner comes in: not where a reference is drawn over so faintly only."""
+        begun = 1.0 if strength is None else strength
+        return self.refiner is not None and begun > 1 - self.handover
+
     # ── Denoising ────────────────────────────────────────────────────────────────────────────
 
     def _stages(self, request: ImageRequest) -> Iterator[Stage]:
         """The model alone, or until the hand-over and the refiner from there, each in its turn."""
         mode = 0 if request.reference is None else 1 if request.mask is None else 2
         name = self.family.pipelines[mode]
-        drawn_over = 1.0 if request.strength is None else request.strength
-        if self.refiner is None or drawn_over <= 1 - self.handover:
+        if not self.hands_over(request.strength):
             yield Stage(self._pipeline(name, self._parts))
             return
         yield Stage(self._pipeline(name, self._parts), end=self.handover)
@@ -236,16 +233,15 @@ class Engine:
         """The width that the VAE decodes in; some overflow in float16 and say so."""
         import torch
 
-        vae = self._parts["vae"]
-        overflows = vae.dtype == torch.float16 and bool(vae.config.force_upcast)
-        return torch.float32 if overflows else vae.dtype
+        own, settings = dtype_of(self._parts["vae"]), self._parts["vae"].config
+        return torch.float32 if own == torch.float16 and settings.force_upcast else own
 
     def _pixels(self, latents: Any, dtype: Any) -> Image.Image | None:
         """A picture; None where it is not one."""
         import torch
         from diffusers.image_processor import VaeImageProcessor
 
-        vae, own = self._parts["vae"], self._parts["vae"].dtype
+        vae, own = self._parts["vae"], dtype_of(self._parts["vae"])
         with torch.no_grad():
             try:
                 cast(vae, dtype)
@@ -317,15 +313,27 @@ class _Steps:
     """Counts evaluations over all stages and tells ``on_step``; diffusers' callback."""
 
     def __init__(self, engine: Engine, request: ImageRequest, on_step: OnStep) -> None:
-        assert request.scheduler is not None and request.steps is not None
-        self._engine, self._on_step, self._done = engine, on_step, 0
-        self._all = evaluations(request.scheduler, request.steps, request.strength)
+        self._engine, self._request, self._on_step = engine, request, on_step
+        self._done = self._all = 0
 
     def __call__(self, pipeline: Any, step: int, time: Any, told: dict[str, Any]) -> dict[str, Any]:
+        if not self._done:
+            self._all = self._counted(pipeline.scheduler)
         self._done += 1
         latents = told["latents"]
         self._on_step(self._done, self._all, lambda: self._engine.preview(latents))
         return {}
+
+    def _counted(self, scheduler: Any) -> int:
+        """How many there will be; where Heun's two halves are handed over, one is done twice."""
+        name, steps, strength = self._request.scheduler, self._request.steps, self._request.strength
+        assert name is not None and steps is not None
+        twice = 0
+        if scheduler.order == 2 and self._engine.hands_over(strength):
+            last = scheduler.config.num_train_timesteps
+            cutoff = round(last - self._engine.handover * last)
+            twice = int((scheduler.timesteps < cutoff).sum() % 2 == 0)
+        return evaluations(name, steps, strength) + twice
 
 
 def _given(request: ImageRequest, latents: Any, pipeline: Any) -> dict[str, Any]:

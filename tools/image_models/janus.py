@@ -102,7 +102,7 @@ class Janus:
     def estimate(self, request: ImageRequest, together: int = 1) -> Estimate:
         """See `ImageModel.estimate`; for several pictures of a prompt, all of them."""
         request = self._completed(request, together)
-        prompt = len(self.weights.inputs.drawing(request.prompt)[0])
+        prompt = len(self._told(request.prompt)[0])
         return Estimate(
             self._history.seconds(self._kind(together), self._checkpoint.tokens),
             self._checkpoint.need(together, prompt, self.weights.dtype),

@@ -152,8 +152,12 @@ class JanusWeights:
 
     def free(self) -> None:
         """Give the memory back; the next that needs the model loads it again."""
+        import torch
+
         with self._lock:
             self._model = None
+            if self.device != "cpu":
+                torch.cuda.empty_cache()
 
 
 @contextlib.contextmanager

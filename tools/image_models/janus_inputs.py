@@ -12,7 +12,7 @@ from typing import Any, Self
 from jinja2 import TemplateError
 from PIL import Image
 
-from ...errors import ModelOutputError
+from ...errors import ModelError
 
 __all__ = ["Inputs"]
 
@@ -126,7 +126,10 @@ class Inputs:
                 sanitize_control_tokens=True,
             )
         except TemplateError as error:
-            raise ModelOutputError(f"the model's chat template refuses this: {error}") from error
+            raise ModelError(
+                f"the model's chat template refuses this: {str(error)[:200]}",
+                "download the model's files again",
+            ) from error
         return ids
 
     def _system(self) -> list[int]:

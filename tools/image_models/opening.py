@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...errors import ModelError, ModelMissing
+from ...errors import ModelError, ModelMissing, UserError
 from ..model_files import snapshot
 from .base import ImageModel
 
@@ -38,9 +38,19 @@ def _diffusion(name: str, refiner: str) -> ImageModel:
     return Diffusion.load(name, refiner=refiner)
 
 
+def _janus(name: str, refiner: str) -> ImageModel:
+    from .janus import Janus
+
+    if refiner:
+        raise UserError(f"{name}: Janus takes no refiner", f"--image-model {name}")
+    return Janus.load(name)
+
+
 _KINDS = (
     _Kind("a folder of diffusers (SDXL, SDXL-Turbo, SD 1.5, LCM)", "model_index.json",
           lambda told: True, _diffusion),
+    _Kind("a folder of Janus in transformers' form", "config.json",
+          lambda told: told.get("model_type") == "janus", _janus),
 )  # fmt: skip
 
 
@@ -54,6 +64,7 @@ def open_model(name: str) -> ImageModel:
     Raises:
         ModelMissing: it is not there.
         ModelError: it is there, and is no image model that Limner knows.
+        UserError: a refiner for what takes none.
     """
     base, _, refiner = name.partition(" + ")
     folder = Path(base).expanduser()

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
@@ -98,3 +99,12 @@ def half(width: int = 64, height: int = 64) -> Image.Image:
     mask = Image.new("L", (width, height))
     mask.paste(255, (width // 2, 0, width, height))
     return mask
+
+
+def quiet(k: int, n: int, preview: Any) -> None:
+    """An ``on_step`` that does nothing."""
+
+
+def same(a: Image.Image, b: Image.Image) -> bool:
+    """Whether two pictures are equal in every pixel."""
+    return np.array_equal(np.asarray(a), np.asarray(b))

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from limner.tests.tiny_image_models import FAMILIES
-from limner.tests.tools.image_models.conftest import arguments, half, picture
+from limner.tests.tools.image_models.conftest import arguments, half, picture, quiet, same
 from limner.tools.image_models.base import ImageRequest
 from limner.tools.image_models.checking import completed
 from limner.tools.image_models.diffusion import Diffusion
@@ -42,14 +42,6 @@ CASES = [
 
 Painter = Callable[..., Diffusion]
 Direct = Callable[..., Image.Image]
-
-
-def quiet(k: int, n: int, preview: Any) -> None:
-    pass
-
-
-def same(a: Image.Image, b: Image.Image) -> bool:
-    return np.array_equal(np.asarray(a), np.asarray(b))
 
 
 @pytest.mark.parametrize(("family", "scheduler", "mode", "asked"), CASES)
