@@ -147,7 +147,8 @@ def ask(
             screen().print_answer(answer)
         if error is not None:
             raise error
-        if agent.profile.name != "embedded" and not json:
+        by_model = agent.profile.name != "embedded" and not (answer.abstained or answer.refused)
+        if by_model and not json:
             screen().say(f"answered by {agent.model}")
         if export is not None:
             save(answer, export, question)
@@ -217,7 +218,10 @@ def sessions_rm(
 def collect_garbage(
     library: LibraryOption = HERE, embedding_model: ModelOption = "embedded"
 ) -> None:
-    """Delete pictures that nothing refers to, and what the index still holds of removed files."""
+    """Delete pictures that nothing refers to any more.
+
+    What the index still holds of removed files goes, too.
+    """
     from .housekeeping import collect
 
     with existing_library(library, embedding_model) as opened:
@@ -238,7 +242,11 @@ def doctor(
     embedding_model: ModelOption = "embedded",
     json: JsonOption = False,
 ) -> None:
-    """Look for what is missing, damaged or at odds, and say what to type."""
+    """Look for what is missing or damaged; say what to type.
+
+    The installation, the embedding model, the library, its conversations, and the chat model that
+    would answer: a server is asked, weights are looked for.
+    """
     from dataclasses import asdict
 
     from .doctor import examine, rebuild
@@ -264,7 +272,10 @@ def doctor(
 def demo(
     out: Annotated[Path, typer.Option(help="Where the demo's library and page go.")] = Path("demo"),
 ) -> None:
-    """Index a small handbook, ask it three questions, and write demo/answer.html."""
+    """Index a small handbook and ask it three questions.
+
+    The answers go into demo/answer.html.
+    """
     from .demo import run
 
     with progress_bar("files") as tell:

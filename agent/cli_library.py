@@ -45,10 +45,11 @@ def add(
     embedding_model: ModelOption = "embedded",
     json: JsonOption = False,
 ) -> None:
-    """Add files and folders to the library; what is unchanged is not read again.
+    """Add files and folders to the library.
 
-    A file that cannot be read is named, and the exit code is 1. One inside a folder is an error
-    once: as long as it does not change, later runs pass it over and say so.
+    What is unchanged is not read again. A file that cannot be read is named, and the exit code is
+    1. One inside a folder is an error once: as long as it does not change, later runs pass it
+    over and say so.
     """
     with opened_library(library, embedding_model) as opened:
         with progress_bar("files") as tell:
@@ -99,7 +100,10 @@ def rm(
     embedding_model: ModelOption = "embedded",
     json: JsonOption = False,
 ) -> None:
-    """Remove files from the library, with their passages, vectors and pictures."""
+    """Remove files from the library.
+
+    Their passages, vectors and pictures are deleted, too.
+    """
     from .housekeeping import collect
 
     with existing_library(library, embedding_model) as opened:
@@ -218,7 +222,7 @@ def migrate(
     ] = "",
     library: LibraryOption = HERE,
 ) -> None:
-    """Move the library to another vector store or another embedding model."""
+    """Move to another vector store or embedding model."""
     from ..index.library import Library
 
     if not store and not to_embedding_model:

@@ -107,7 +107,7 @@ def to_json_dict(answer: Answer) -> dict[str, Any]:
         "parts": [_part_dict(part, answer.folder) for part in answer.parts],
         "passages": [passage_dict(passage) for passage in answer.passages],
         "usage": asdict(answer.usage),
-        "timings": dict(answer.timings),
+        "timings": {step: round(seconds, 6) for step, seconds in answer.timings},
         "refused": answer.refused,
         "abstained": answer.abstained,
         "partial": answer.partial,

@@ -272,4 +272,7 @@ def test_help_is_light() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert run.stdout.splitlines()[-1] == "[]"
-    assert "ask" in run.stdout
+    assert "  ask " in run.stdout
+    cut = [line.split()[0] for line in run.stdout.splitlines() if line.endswith("...")]
+    assert not {*cut} & {"add", "sync", "rm", "ls", "search", "migrate", "ask", "chat", "gc"}
+    assert not {*cut} & {"doctor", "demo", "sessions", "models"}

@@ -147,6 +147,7 @@ def test_what_is_said_beats_what_is_set(
     run = here("ask", QUESTION, "--json")
     assert json.loads(run.stdout)["model"] == f"letters at {address}"
     assert f"answered by letters at {address}" in here("ask", QUESTION).stderr
+    assert "answered by" not in here("ask", "Who won the chess olympiad?").stderr
     asked = stats(address)["requests"]
     monkeypatch.setenv("LIMNER_PROFILE", "embedded")
     assert here("ask", QUESTION, "--profile", "server").returncode == 0
