@@ -161,9 +161,14 @@ def sound() -> bytes:
         "[playlist]\nFile1={}\n",
     ],
 )
+@pytest.mark.parametrize("more", ["", ",concat,hls,sdp"])
 def test_a_list_that_points_elsewhere_is_refused(
-    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    text: str, more: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Such lists are no format that is read; were they one, no other file would be opened.
+    from limner.tools import video_files
+
+    monkeypatch.setattr(video_files, "_FORMATS", video_files._FORMATS + more)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "secret.mp4").write_bytes(film(counting(8)))
     for place in ("secret.mp4", f"file://{tmp_path}/secret.mp4", "http://127.0.0.1:9/secret.mp4"):
@@ -202,6 +207,7 @@ def test_what_is_no_video_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     for data, words in (
         (b"", "not a video"),
         (b"%PDF-1.7", "not a video"),
+        (b"YUV4MPEG2 W16 H16 F25:1\n" + (b"FRAME\n" + bytes(384)) * 8, "not a video"),
         (sound(), "no moving pictures"),
         (film(counting(2, (4000, 4002))), "16 megapixels"),
         (film(counting(3), times=[0, 1, 3700]), "longer than"),
