@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import queue
 import tempfile
-import threading
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
@@ -28,9 +26,11 @@ from ..tools.chat_models.extractive import Extractive
 from ..tools.chat_models.scripted import Scripted
 from ..tools.image_models.base import ImageModel
 from ..tools.media import MediaStore
+from ..tools.picture_checker import PictureChecker
 from ..tools.sentences import CachedEncoder, Encoder
 from ..tools.video import clock, is_video, stills
 from .answer import Answer
+from .background import in_background
 from .checkpoints import Checkpoints
 from .composing import partial
 from .events import AnswerReady, Event, Failed, SourcesFound, StepFinished, TextDelta, ToolCalled
@@ -53,9 +53,6 @@ _LONGEST_QUESTION = 32_000
 _HISTORY = 6
 """Earlier exchanges that a turn is told of."""
 
-_PATIENCE = 5.0
-"""Seconds that an interrupted model is waited for."""
-
 
 class Agent:
     """Answers questions about a library in text and pictures. A context manager.
@@ -71,7 +68,10 @@ class Agent:
             for the profile ``server``, and naming another profile beside it is an error. Its key
             comes from the variable ``LIMNER_CHAT_KEY``. No other variable is looked at.
         timeout: seconds without a word after which a server is given up.
-        image_model: in place of the profile's.
+        image_model: draws: an object, a folder, or a name of the hub. What one by name has drawn
+            before is not drawn again.
+        picture_checker: looks at what was drawn, before the chat model is asked to.
+        previews: whether `PictureStep` brings a small picture of how far a drawing has come.
         session: the name of a conversation to go on with; its earlier turns are told to the chat
             model and new ones are written down. Without one nothing is remembered.
         tools: LangChain tools, or functions with docstrings, that the chat model may call beside
@@ -80,7 +80,7 @@ class Agent:
             says ``{"acts": False}`` only reads, and runs unasked. Nobody approves if left out.
 
     Raises:
-        ModelMissing: the chat model is not there: weights, a package, or a server.
+        ModelMissing: a model is not there: weights, a package, or a server.
         ModelError: it is there, and not as it should be.
         DeveloperError: no such profile, or an endpoint that is missing, is none, or contradicts
             the profile or the chat model.
@@ -99,7 +99,9 @@ class Agent:
         chat_model: str | BaseChatModel | None = None,
         endpoint: str | None = None,
         timeout: float = TIMEOUT,
-        image_model: ImageModel | None = None,
+        image_model: ImageModel | str | None = None,
+        picture_checker: PictureChecker | None = None,
+        previews: bool = False,
         session: str | None = None,
         tools: Sequence[BaseTool | Callable[..., Any]] = (),
         approve: Approve = nobody_approves,
@@ -115,12 +117,16 @@ class Agent:
         encoder = CachedEncoder(self.library.embeddings)
         if chat_model is None or isinstance(chat_model, str):
             chat_model = chat_model_of(choice, encoder, timeout)
-        work = self._workbench(chat_model, encoder, image_model)
-        self._work = replace(work, tools=tuple(map(_as_tool, tools)), approve=approve)
+        self._work = replace(
+            self._workbench(chat_model, encoder),
+            image_model=_by_name(image_model) if isinstance(image_model, str) else image_model,
+            picture_checker=picture_checker,
+            previews=previews,
+            tools=tuple(map(_as_tool, tools)),
+            approve=approve,
+        )
 
-    def _workbench(
-        self, chat_model: BaseChatModel, encoder: Encoder, image_model: ImageModel | None
-    ) -> Workbench:
+    def _workbench(self, chat_model: BaseChatModel, encoder: Encoder) -> Workbench:
         model_name = self.library.embeddings.name.partition("@")[0]
         return Workbench(
             library=self.library,
@@ -129,7 +135,6 @@ class Agent:
             encoder=encoder,
             calibration=CALIBRATIONS.get(model_name),
             media=MediaStore(self._pictures(), parent=self.library.media),
-            image_model=image_model,
         )
 
     def _pictures(self) -> Path:
@@ -306,7 +311,7 @@ class Agent:
             stream_mode="custom",
             durability="sync" if self.session else None,
         )
-        yield from _in_background(events, self._work.stopped)
+        yield from in_background(events, self._work.stopped)
 
     def _acknowledge(
         self, question: str, attachments: tuple[Attachment, ...], answer: Answer
@@ -342,6 +347,13 @@ class Agent:
         return [Attachment(reference, name)]
 
 
+def _by_name(name: str) -> ImageModel:
+    from ..tools.image_models.cache import PictureCache, Remembering
+    from ..tools.image_models.opening import open_model
+
+    return Remembering(open_model(name), PictureCache.of_user())
+
+
 def _as_tool(given: BaseTool | Callable[..., Any]) -> BaseTool:
     if isinstance(given, BaseTool):
         return given
@@ -349,34 +361,6 @@ def _as_tool(given: BaseTool | Callable[..., Any]) -> BaseTool:
         return StructuredTool.from_function(given)
     except (TypeError, ValueError, AttributeError) as error:
         raise DeveloperError(f"{given!r} is no tool: {error}", "give it a docstring") from None
-
-
-def _in_background(events: Iterator[Event], stopped: threading.Event) -> Iterator[Event]:
-    """The same events, run in a thread of their own: an interrupt need not wait for a model."""
-    arrived: queue.SimpleQueue[Event | BaseException | None] = queue.SimpleQueue()
-
-    def run() -> None:
-        try:
-            for event in events:
-                arrived.put(event)
-                if stopped.is_set():
-                    break
-        except BaseException as error:  # handed over, and raised where somebody listens
-            arrived.put(error)
-        finally:
-            arrived.put(None)
-
-    stopped.clear()
-    worker = threading.Thread(target=run, daemon=True)
-    worker.start()
-    try:
-        while (event := arrived.get()) is not None:
-            if isinstance(event, BaseException):
-                raise event
-            yield event
-    finally:
-        stopped.set()
-        worker.join(_PATIENCE)
 
 
 def _checked(question: str) -> str:

@@ -12,12 +12,13 @@ from ..tools.figures import is_blank, mark
 from ..tools.grounding import MATCH, best_line, similarity
 from ..tools.image_models.base import ImageRequest
 from ..tools.ocr import Line
-from ..tools.safety import drawing_refusal
 from ..tools.sentences import stems
 from .answer import Generated, Marked, Picture, Retrieved
 from .asking import shows
 from .draft import Slot
-from .events import PictureStarted, PictureStep
+from .drawing import Stopped, confirmed, drawn, drawn_again
+from .events import PictureStarted
+from .picture_check import shows_prompt
 from .state import Attachment, Dropped, Made, Pointed, SlotTask, TurnState
 from .workbench import Workbench
 
@@ -30,7 +31,11 @@ _SHARED = 0.6
 
 
 def illustrated(task: SlotTask, work: Workbench, tell: Callable[[Any], None]) -> Result:
-    """The picture of one slot, or why there is none. Never raises an `Exception`."""
+    """The picture of one slot, or why there is none.
+
+    Raises:
+        Stopped: the turn was given up, and nothing else ever.
+    """
     slot = task["slot"]
     tell(PictureStarted(slot.number, slot.kind, slot.words))
     try:
@@ -43,6 +48,8 @@ def illustrated(task: SlotTask, work: Workbench, tell: Callable[[Any], None]) ->
             return _show(slot, target)
         seen = _seen(slot, task["pointed"])
         return _mark(slot, target, _lines(target, task["attachments"], work), seen, work)
+    except Stopped:
+        raise
     except LimnerError as error:
         return Dropped(str(error))
     except Exception as error:  # an exception in one branch would end the whole turn
@@ -91,46 +98,37 @@ def _mark(
 
 
 def _draw(slot: Slot, work: Workbench, tell: Callable[[Any], None]) -> Result:
-    if work.image_model is None:
-        return Dropped("this profile has no image model to draw with")
-    if rule := drawing_refusal(slot.words):
-        return Dropped(rule.message)
-    drawn = work.image_model.generate(
-        ImageRequest(slot.words), lambda k, n, _: tell(PictureStep(slot.number, k, n))
-    )
-    origin = Generated(
-        model=drawn.model,
-        revision=drawn.revision,
-        prompt=drawn.prompt,
-        negative_prompt=drawn.negative_prompt,
-        seed=drawn.seed,
-        steps=drawn.steps,
-        guidance=drawn.guidance,
-        scheduler=drawn.scheduler,
-        size=drawn.size,
-    )
-    alt = f"Generated picture: {slot.words}"
-    return Picture(work.media.put(drawn.image), slot.words, alt, origin)
+    return drawn(slot.number, ImageRequest(slot.words), work, tell)
 
 
-def checked(made: Sequence[Made], state: TurnState, work: Workbench) -> tuple[Made, ...]:
-    """Every slot with a picture that passed, one that was found in its place, or a reason.
+def checked(
+    made: Sequence[Made], state: TurnState, work: Workbench, tell: Callable[[Any], None]
+) -> tuple[Made, ...]:
+    """Every slot with a picture that passed, one found or drawn in its place, or a reason.
 
     Args:
         made: in the order of their slots.
         state: of the turn.
         work: what to look with.
+        tell: is told of the steps of what is drawn again.
+
+    Raises:
+        Stopped: the turn was given up.
     """
     settled: list[Made] = []
     for item in made:
         shown = {m.result.media for m in settled if isinstance(m.result, Picture)}
-        settled.append(replace(item, result=_settled(item, shown, state, work)))
+        settled.append(replace(item, result=_settled(item, shown, state, work, tell)))
     return tuple(settled)
 
 
-def _settled(item: Made, shown: set[str], state: TurnState, work: Workbench) -> Result:
+def _settled(
+    item: Made, shown: set[str], state: TurnState, work: Workbench, tell: Callable[[Any], None]
+) -> Result:
     if isinstance(item.result, Dropped):
         return item.result
+    if isinstance(item.result.origin, Generated):
+        return _settled_drawing(item.slot, item.result, shown, work, tell)
     fault = _fault(item.slot, item.result, state, work)
     if fault is None and item.result.media not in shown:
         return item.result
@@ -144,6 +142,40 @@ def _settled(item: Made, shown: set[str], state: TurnState, work: Workbench) -> 
     return Dropped(fault or "that picture is shown already")
 
 
+def _settled_drawing(
+    slot: Slot, picture: Picture, shown: set[str], work: Workbench, tell: Callable[[Any], None]
+) -> Result:
+    """A drawing that passed, or one with another seed that did."""
+    assert isinstance(picture.origin, Generated)
+    passed = _passed(picture, shown, work)
+    if isinstance(passed, Picture):
+        return passed
+    try:
+        again = _passed(drawn_again(slot.number, picture.origin, work, tell), shown, work)
+    except Stopped:
+        raise
+    except Exception as error:  # what an image model raises costs its picture, not the turn
+        return Dropped(f"{passed.reason}, and drawing it again failed: {error}")
+    return again if isinstance(again, Picture) else Dropped(f"drawn twice: {again.reason}")
+
+
+def _passed(picture: Picture, shown: set[str], work: Workbench) -> Result:
+    """A drawing as it is labelled after a look at it, or what is wrong with it."""
+    assert isinstance(picture.origin, Generated)
+    if picture.media in shown:
+        return Dropped("that picture is shown already")
+    try:
+        image = work.media.open(picture.media)
+    except LimnerError as error:
+        return Dropped(str(error))
+    if is_blank(image):
+        return Dropped("the picture is blank")
+    found = shows_prompt(image, picture.origin.prompt, work)
+    if found is False:
+        return Dropped("the picture does not show that")
+    return confirmed(picture) if found else picture
+
+
 def _fault(slot: Slot, picture: Picture, state: TurnState, work: Workbench) -> str | None:
     """What is wrong with a picture; None where it shows what its slot asked for."""
     try:
@@ -155,9 +187,8 @@ def _fault(slot: Slot, picture: Picture, state: TurnState, work: Workbench) -> s
     if isinstance(picture.origin, Marked):
         lines = _lines(picture.origin.passage, state["attachments"], work)
         return _marked_fault(slot, picture.origin, lines, _seen(slot, state["pointed"]))
-    if isinstance(picture.origin, Retrieved):
-        return _shown_fault(slot, picture.origin.passage, work)
-    return None
+    assert isinstance(picture.origin, Retrieved)
+    return _shown_fault(slot, picture.origin.passage, work)
 
 
 def _shown_fault(slot: Slot, passage: Passage, work: Workbench) -> str | None:

@@ -314,7 +314,7 @@ def illustrate(task: SlotTask, runtime: Context) -> Update:
 def check(state: TurnState, runtime: Context) -> Update:
     """Keep the pictures that show what their slot asked for; repair once, else drop."""
     made = sorted(state["made"], key=lambda m: m.slot.number)
-    kept = checked(made, state, runtime.context)
+    kept = checked(made, state, runtime.context, runtime.stream_writer)
     for before, after in zip(made, kept, strict=True):
         if isinstance(after.result, Dropped) and not isinstance(before.result, Dropped):
             runtime.stream_writer(PictureDropped(after.slot.number, after.result.reason))

@@ -13,6 +13,7 @@ from langchain_core.tools import BaseTool
 from ..index.library import Library
 from ..tools.image_models.base import ImageModel
 from ..tools.media import MediaStore
+from ..tools.picture_checker import PictureChecker
 from ..tools.sentences import Encoder
 from .grading import Calibration
 
@@ -41,6 +42,8 @@ class Workbench:
         media: where attachments, marked copies and drawn pictures go; reads through to the
             library's pictures.
         image_model: draws; None where the profile has none.
+        picture_checker: looks at what was drawn before the chat model is asked to.
+        previews: whether steps of a picture are told with a small picture of how far it has come.
         reads: whether the chat model understands what it is asked; one that quotes does not.
         tools: the caller's own, beside those that every chat model with function calls is offered;
             one that only reads says so in its metadata, ``{"acts": False}``.
@@ -54,6 +57,8 @@ class Workbench:
     calibration: Calibration | None
     media: MediaStore
     image_model: ImageModel | None = None
+    picture_checker: PictureChecker | None = None
+    previews: bool = False
     reads: bool = False
     tools: tuple[BaseTool, ...] = ()
     approve: Approve = nobody_approves

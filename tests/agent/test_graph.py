@@ -276,7 +276,7 @@ def test_a_box_in_the_wrong_place_is_seen(library: Library, paint: Paint) -> Non
     slot = Slot(0, "mark", "a1", "Error 809")
     for box, kept in (((8, 8, 95, 35), True), ((8, 55, 95, 85), False)):
         picture = Picture(media, "c", "a", Marked(attachment.as_passage(1), (box,)))
-        (made,) = checked([Made(slot, picture)], state, agent._work)
+        (made,) = checked([Made(slot, picture)], state, agent._work, lambda event: None)
         assert isinstance(made.result, Dropped) is not kept
 
 
