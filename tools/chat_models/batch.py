@@ -274,7 +274,7 @@ class Batch:
         return out.logits[:, -1]
 
     def _placed(self, value: Any) -> Any:
-        if value.is_floating_point():
+        if value.is_floating_point() and value.dim() > 1:  # seconds keep their precision
             return value.to(self._model.device, self._model.dtype)
         return value.to(self._model.device)
 
