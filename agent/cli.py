@@ -40,6 +40,7 @@ from .cli_common import (
 from .cli_drawing import register as register_drawing
 from .cli_library import register as register_library
 from .cli_models import register as register_models
+from .cli_sweep import register as register_sweep
 from .profiles import TIMEOUT, Choice
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ def options(
 register_library(app)
 register_models(app)
 register_drawing(app)
+register_sweep(app)
 
 
 def main() -> None:

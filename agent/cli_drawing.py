@@ -1,4 +1,4 @@
-"""The commands that draw: draw, show, sweep. Parses, calls, prints; decides nothing else."""
+"""The commands about one picture: draw and show. Parses, calls, prints; decides nothing else."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ..tools.image_models.base import Estimate, GeneratedImage, ImageModel, OnStep
 
-__all__ = ["register"]
+__all__ = ["ImageModelOption", "counting_bar", "opened_model", "register"]
 
 ImageModelOption = Annotated[
     str | None,
@@ -86,7 +86,7 @@ def draw(
         if json:
             print_json({"refused": True, "reason": rule.message})
         return
-    model = Remembering(_opened(image_model), PictureCache.of_user())
+    model = Remembering(opened_model(image_model), PictureCache.of_user())
     estimate = model.estimate(request)
     drawn = known = model.known(request)
     if drawn is None:
@@ -132,7 +132,7 @@ def show(
 # ── What the commands need ───────────────────────────────────────────────────────────────────
 
 
-def _opened(name: str | None) -> ImageModel:
+def opened_model(name: str | None) -> ImageModel:
     """The image model that was named.
 
     Raises:

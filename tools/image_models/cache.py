@@ -11,14 +11,13 @@ import hashlib
 import json
 import os
 from contextlib import suppress
-from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Self
 from uuid import uuid4
 
-from ...errors import SourceError, UserError
-from ..model_files import sha256_of
+from ...errors import LimnerError, SourceError, UserError
+from . import lora
 from .base import Capabilities, Estimate, GeneratedImage, ImageModel, ImageRequest, OnStep
 from .checking import completed, digest_of
 from .provenance import read, signed_png
@@ -52,17 +51,11 @@ def key_of(model: ImageModel, request: ImageRequest) -> str:
 
 
 def _adapter(name: str) -> list[str]:
-    """SHA-256 of an adapter's files: a path may hold another one tomorrow."""
-    path = Path(name).expanduser()
-    files = sorted(path.rglob("*.safetensors")) if path.is_dir() else [path]
-    found = [(file, file.stat()) for file in files if file.is_file()]
-    return [_digest(file, stat.st_size, stat.st_mtime_ns) for file, stat in found]
-
-
-@cache
-def _digest(path: Path, size: int, changed: int) -> str:
-    """A sweep asks for the same adapter many times."""
-    return sha256_of(path)
+    """SHA-256 of an adapter's file: a path or name may stand for another one tomorrow."""
+    try:
+        return [lora.digest_of(lora.find(name))]
+    except LimnerError:
+        return []  # the model will say what is wrong with it
 
 
 def _version(package: str) -> str:

@@ -1,0 +1,144 @@
+"""The command that draws a grid of pictures: sweep. Parses, calls, prints; decides nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import UserError
+from .cli_common import JsonOption, print_json, screen
+from .cli_drawing import ImageModelOption, counting_bar, opened_model
+
+if TYPE_CHECKING:
+    from ..tools.image_models.base import ImageModel
+    from .sweep.journal import Row
+    from .sweep.reporting import Report
+    from .sweep.results import Result
+    from .sweep.running import Plan
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Give an application this command."""
+    app.command()(sweep)
+
+
+def sweep(
+    grid: Annotated[Path, typer.Argument(help="A TOML file, see examples/sweeps.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Where it all goes; the grid's name if left out.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Draw at most so many now.")] = None,
+    image_model: ImageModelOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Draw every picture of a grid and compare them.
+
+    The same command goes on where it was stopped. What cannot be drawn is a row with its reason,
+    and the exit code is 1.
+    """
+    from ..tools.image_models.cache import PictureCache
+    from .sweep.grid import read_grid
+    from .sweep.reporting import report
+    from .sweep.results import results_of
+    from .sweep.running import plan, run
+
+    def open_model(name: str) -> ImageModel:
+        return opened_model(name or image_model)
+
+    asked, folder = read_grid(grid), out or Path(grid.stem)
+    todo = plan(asked, folder, open_model)
+    _check(todo)
+    _say_plan(todo, limit)
+    with counting_bar("loading the model", "pictures") as tell:
+        try:
+            rows = run(todo, folder, open_model, tell, limit=limit, cache=PictureCache.of_user())
+        except KeyboardInterrupt:
+            screen().say("stopped; the same command goes on from here")
+            raise
+    results = results_of(todo.tasks, rows)
+    try:
+        written = report(asked, results, folder)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UserError(
+            f"{folder}: the tables cannot be written ({reason}); every picture is safe",
+            "make room, then the same command",
+        ) from error
+    _print(todo, rows, results, written, json)
+    if any(not result.done for result in results):
+        raise typer.Exit(1)
+
+
+def _check(todo: Plan) -> None:
+    """Say what is wrong with a grid of which nothing can be drawn.
+
+    Raises:
+        UserError: with the first reason.
+    """
+    if todo.tasks and all(task.fault for task in todo.tasks):
+        raise UserError(
+            f"nothing of the grid can be drawn: {todo.tasks[0].fault}", "limner draw -h"
+        )
+
+
+def _say_plan(todo: Plan, limit: int | None) -> None:
+    from .drawn import duration
+
+    left = [task for task in todo.todo if not task.fault][:limit]
+    faults = [task for task in todo.todo if task.fault]
+    words = [f"{len(todo.tasks)} pictures"]
+    if todo.rows:
+        words.append(f"{len(todo.rows)} done in earlier runs")
+    if left:
+        known = [task.seconds for task in left if task.seconds is not None]
+        expected = f"about {duration(sum(known))}" if len(known) == len(left) else ""
+        words.append(f"{len(left)} to draw")
+        words.append(expected or "how long that takes is known after the first ones")
+    screen().say(", ".join(words))
+    if faults:
+        screen().say(f"{len(faults)} cannot be drawn, as: {faults[0].fault}")
+
+
+def _print(
+    todo: Plan, rows: Mapping[str, Row], results: Sequence[Result], written: Report, json: bool
+) -> None:
+    from .sweep.results import fastest, largest
+
+    drawn = [row for key, row in rows.items() if key not in todo.rows and not row.failed]
+    failed = sum(not result.done for result in results)
+    counts = {
+        "pictures": len(todo.tasks),
+        "reused": len(todo.rows),
+        "drawn": sum(not row.before for row in drawn),
+        "drawn_before": sum(row.before for row in drawn),
+        "failed": failed,
+        "left": len(todo.tasks) - len(results),
+    }
+    if json:
+        print_json({**counts, "results": str(written.table), "page": str(written.page)})
+        return
+    for title, found in (
+        ("fastest by prompt", fastest(results)),
+        ("highest steps & size by prompt", largest(results)),
+    ):
+        screen().print(f"{title}:")
+        screen().print_table(_HEADINGS, [_line(result) for result in found])
+        screen().print("")
+    screen().write(f"{written.page}\n")
+    told = [f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if count]
+    screen().say(", ".join(told))
+
+
+_HEADINGS = ("prompt", "size", "steps", "guidance", "scheduler", "seconds")
+
+
+def _line(result: Result) -> tuple[str, ...]:
+    row = result.row
+    size, seconds = f"{row.width}×{row.height}", f"{row.seconds:.2f}"
+    prompt = result.settings.prompt
+    return prompt, size, str(row.steps), f"{row.guidance:g}", row.scheduler, seconds

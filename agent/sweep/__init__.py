@@ -1,0 +1,1 @@
+"""Many pictures from a grid of settings, drawn one by one and compared."""
