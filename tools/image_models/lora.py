@@ -11,15 +11,18 @@ import json
 import math
 import os
 import re
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
+from logging import CRITICAL
 from pathlib import Path
 from typing import Any
 
 from ...errors import LimnerError, ModelMissing, UserError
 from ..model_files import sha256_of, snapshot
+from .assembly import quiet
 
 __all__ = ["Adapter", "Adapters", "chosen", "digest_of", "find", "need_peft", "user_folder"]
 
@@ -30,6 +33,7 @@ _HARMLESS = {
     *("r", "lora_alpha", "rank_pattern", "alpha_pattern", "target_modules", "exclude_modules"),
     *("use_rslora", "bias", "lora_dropout", "peft_type", "peft_version", "task_type"),
     *("inference_mode", "base_model_name_or_path", "revision"),
+    *("megatron_core", "qalora_group_size"),  # set always; of use with refused ones only
 }
 
 
@@ -201,14 +205,15 @@ def _load(pipeline: Any, adapter: Adapter, model: str) -> None:
         UserError: it has not.
     """
     import torch
+    from diffusers.utils import logging
     from safetensors import SafetensorError
-
-    from .assembly import quiet
 
     try:
         _check(adapter.path)
         options = {"local_files_only": True, "use_safetensors": True}
-        with quiet():
+        with quiet(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            logging.set_verbosity(CRITICAL)  # what diffusers would say is said below
             pipeline.load_lora_weights(
                 str(adapter.path), adapter_name=_key(adapter.digest), **options
             )
@@ -223,7 +228,8 @@ def _load(pipeline: Any, adapter: Adapter, model: str) -> None:
             "download it again",
         ) from error
     except Exception as error:  # whatever foreign names and shapes lead diffusers and peft to
-        raise _foreign(adapter, model, str(error)) from error
+        why = "its weights have other shapes" if "size mismatch" in str(error) else str(error)
+        raise _foreign(adapter, model, why) from error
     expected = sum(1 for name in told if not name.endswith(".alpha"))
     found = sum(1 for _ in _weights(pipeline, _key(adapter.digest)))
     if not found or found != expected:
