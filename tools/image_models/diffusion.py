@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 import traceback
+from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import version
 from typing import Any, Self
@@ -186,8 +187,7 @@ class Diffusion:
                 "change the prompt, or take another --seed",
             ) from None
         except BaseException as error:
-            # Latents live on in the frames of whoever keeps the error.
-            traceback.clear_frames(error.__traceback__)
+            _let_go(error)
             if not _is_memory(error):
                 raise
             self._engine.free()
@@ -265,6 +265,15 @@ _OTHERWISE = "take another --seed or --scheduler; if it stays so, download the m
 
 class _OutOfMemory(Exception):
     pass
+
+
+def _let_go(error: BaseException) -> None:
+    """Empty the frames that an error went through: they hold latents for as long as it is kept."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        with suppress(RuntimeError):  # one that still runs
+            frame.clear()
+            # Diffusers calls ``locals()``, and Python 3.11 keeps that copy until it is read anew.
+            _ = frame.f_locals
 
 
 def _is_memory(error: BaseException) -> bool:

@@ -21,7 +21,7 @@ from .checkpoint import Checkpoint
 from .families import Family
 from .memory import TILE, Plan
 from .prompting import embeddings
-from .schedulers import evaluations, scheduler_of
+from .schedulers import crosses, evaluations, scheduler_of
 
 __all__ = ["Drawn", "Engine", "Flagged", "Unusable"]
 
@@ -150,10 +150,13 @@ class Engine:
             image.paste(request.reference, mask=request.mask.point(lambda v: 255 * (v < 128)))
         return Drawn(image, checked, notes)
 
-    def hands_over(self, strength: float | None) -> bool:
-        """Whether the refiner comes in: not where a reference is drawn over so faintly only."""
-        begun = 1.0 if strength is None else strength
-        return self.refiner is not None and begun > 1 - self.handover
+    def hands_over(self, request: ImageRequest) -> bool:
+        """Whether the refiner comes in: not where there is nothing to do before or after it."""
+        assert request.scheduler is not None and request.steps is not None
+        if self.refiner is None:
+            return False
+        scheduler = scheduler_of(request.scheduler, self.checkpoint.settings.scheduler)
+        return crosses(scheduler, request.steps, request.strength, self.handover)
 
     # ── Denoising ────────────────────────────────────────────────────────────────────────────
 
@@ -161,7 +164,7 @@ class Engine:
         """The model alone, or until the hand-over and the refiner from there, each in its turn."""
         mode = 0 if request.reference is None else 1 if request.mask is None else 2
         name = self.family.pipelines[mode]
-        if not self.hands_over(request.strength):
+        if not self.hands_over(request):
             yield Stage(self._pipeline(name, self._parts))
             return
         yield Stage(self._pipeline(name, self._parts), end=self.handover)
@@ -329,7 +332,7 @@ class _Steps:
         name, steps, strength = self._request.scheduler, self._request.steps, self._request.strength
         assert name is not None and steps is not None
         twice = 0
-        if scheduler.order == 2 and self._engine.hands_over(strength):
+        if scheduler.order == 2 and self._engine.hands_over(self._request):
             last = scheduler.config.num_train_timesteps
             cutoff = round(last - self._engine.handover * last)
             twice = int((scheduler.timesteps < cutoff).sum() % 2 == 0)

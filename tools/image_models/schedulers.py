@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["SCHEDULERS", "evaluations", "scheduler_of"]
+__all__ = ["SCHEDULERS", "crosses", "evaluations", "scheduler_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,23 @@ def scheduler_of(name: str, config: Mapping[str, Any]) -> Any:
     import diffusers
 
     return getattr(diffusers, SCHEDULERS[name].made_by).from_config(_UNLESS_SAID | dict(config))
+
+
+def crosses(scheduler: Any, steps: int, strength: float | None, fraction: float) -> bool:
+    """Whether there is something to do on both sides of a fraction of the denoising.
+
+    Args:
+        scheduler: fresh; its timesteps are set.
+        steps: as asked for.
+        strength: the share of them that is taken; None for all.
+        fraction: above 0, below 1.
+    """
+    scheduler.set_timesteps(steps)
+    left = steps - (steps if strength is None else min(int(steps * strength), steps))
+    visited = scheduler.timesteps[left * scheduler.order :]
+    last = scheduler.config.num_train_timesteps
+    cutoff = round(last - fraction * last)  # as diffusers' pipelines have it
+    return bool(visited[0] >= cutoff > visited[-1])
 
 
 def evaluations(name: str, steps: int, strength: float | None) -> int:
