@@ -381,6 +381,13 @@ def test_folders_that_are_not_whole_are_refused(
     assert told.value.hint and "\n" not in str(told.value)
 
 
+def test_tokens_that_make_no_square_are_refused_at_once(changed: Callable[..., Path]) -> None:
+    copy = changed("config.json", {"vision_config": {"image_size": 64, "patch_size": 8,
+                                                     "num_image_tokens": 63}})  # fmt: skip
+    with pytest.raises(ModelError, match="63 tokens are no 8×8"):
+        Janus.load(str(copy))
+
+
 def test_weights_that_are_missing_are_named(folder: Path, tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
