@@ -7,7 +7,7 @@ import inspect
 import io
 import itertools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,6 @@ def calls_of(model: Qwen2VL, monkeypatch: pytest.MonkeyPatch) -> list[int]:
         looks.append(len(pixels) if grid is None else len(grid))
         return look(*args, **kwargs)
 
-    # Its own signature says what is passed to it.
     counted.__signature__ = inspect.signature(look)  # type: ignore[attr-defined]
     monkeypatch.setattr(base, "get_image_features", counted)
     return looks
@@ -140,7 +139,7 @@ def test_features_are_those_of_the_tower(family: str, load: Callable[..., Qwen2V
     assert [one.kind for one in seen] == ["image"] * (2 if family in QWEN else 1)
     base = model._engine.model.base_model
     names = inspect.signature(base.get_image_features).parameters
-    pixels = {name: value for name, value in prepared.inputs.items() if name in names}
+    pixels = {name: prepared.inputs[name] for name in names & prepared.inputs.keys()}
     with torch.inference_mode():
         expected = base.get_image_features(**pixels, return_dict=True)
         found = batch.looked.at(seen)["image"]
@@ -168,6 +167,26 @@ def test_features_make_room_for_newer_ones(load: Callable[..., Qwen2VL]) -> None
             looked.at([one])
     assert len(looked._kept) == 3
     assert next(reversed(looked._kept)) == one.digest
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_each_token_is_chosen_from_the_logits_of_transformers(
+    family: str, load: Callable[..., Qwen2VL], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load(family)
+    messages = asked(WORDS, noise(140, 90), "What is this?")
+    inputs = model._prepared([conversation_of(messages)]).inputs
+    theirs = model._engine.model.generate(
+        **inputs,
+        max_new_tokens=12,
+        do_sample=False,
+        output_logits=True,
+        return_dict_in_generate=True,
+    )
+    steps = Steps(model, monkeypatch)
+    model.invoke(messages)
+    for ours, expected in zip(steps.logits, theirs.logits, strict=True):
+        torch.testing.assert_close(ours, expected, atol=1e-4, rtol=1e-4)
 
 
 # ── keys are kept beyond pictures ────────────────────────────────────────────────────────────
@@ -355,29 +374,26 @@ def test_the_line_is_held_up_while_it_is_long(
 # ── a cache of fixed width, a compiled model ─────────────────────────────────────────────────
 
 
-@pytest.fixture
-def mixed() -> Iterator[list[list[HumanMessage]]]:
+def mixed() -> list[list[HumanMessage]]:
     pictures = [noise(140, 90), noise(90, 140, 1)]
-    yield [asked("Short?"), asked("What is this?", *pictures), asked(WORDS), asked("Where?")]
+    return [asked("Short?"), asked("What is this?", *pictures), asked(WORDS), asked("Where?")]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_static_cache_changes_nothing(
-    family: str, load: Callable[..., Qwen2VL], mixed: list[list[HumanMessage]]
-) -> None:
+def test_a_static_cache_changes_nothing(family: str, load: Callable[..., Qwen2VL]) -> None:
     plain, static = load(family, max_tokens=150), load(family, max_tokens=150, decoding="static")
-    expected = [plain.invoke(messages).text for messages in mixed]
-    assert [static.invoke(messages).text for messages in mixed] == expected
-    assert [answer.text for answer in static.batch(mixed)] == expected
-    works = [lambda n=n: streamed(static, mixed[n]) for n in range(4)]
+    several = mixed()
+    expected = [plain.invoke(messages).text for messages in several]
+    assert [static.invoke(messages).text for messages in several] == expected
+    assert [answer.text for answer in static.batch(several)] == expected
+    works = [lambda n=n: streamed(static, several[n]) for n in range(4)]
     assert in_threads(works) == expected
 
 
 @pytest.mark.slow
-def test_a_compiled_model_says_the_same(
-    load: Callable[..., Qwen2VL], mixed: list[list[HumanMessage]]
-) -> None:
+def test_a_compiled_model_says_the_same(load: Callable[..., Qwen2VL]) -> None:
     plain, compiled = load(max_tokens=20), load(max_tokens=20, decoding="compiled")
-    expected = [plain.invoke(messages).text for messages in mixed[:2]]
-    assert [compiled.invoke(messages).text for messages in mixed[:2]] == expected
-    assert [answer.text for answer in compiled.batch(mixed[:2])] == expected
+    several = mixed()[:2]
+    expected = [plain.invoke(messages).text for messages in several]
+    assert [compiled.invoke(messages).text for messages in several] == expected
+    assert [answer.text for answer in compiled.batch(several)] == expected

@@ -92,11 +92,10 @@ class Engine:
         ends = model.generation_config.eos_token_id
         self._ends = frozenset(ends if isinstance(ends, list) else [] if ends is None else [ends])
         self._unsaid = _unsaid(preparer.tokenizer)
-        video = getattr(preparer.processor, "video_token_id", None)
         self._batch = Batch(
             model,
             family.model_type in FAMILIES,
-            {"image": preparer.picture_token, "video": video},
+            {"image": preparer.picture_token, "video": preparer.video_token},
             self.decoding,
         )
         self._lock = threading.Lock()
@@ -145,7 +144,7 @@ class Engine:
         return str(self.preparer.tokenizer.decode(said, clean_up_tokenization_spaces=False))
 
     def forget(self) -> None:
-        """Keep no keys and no features of earlier questions."""
+        """Keep no keys and no features of earlier questions; while no answer is under way."""
         self._batch.kept.clear()
         self._batch.looked.clear()
 
@@ -328,7 +327,7 @@ class Engine:
         if isinstance(error, LimnerError) or not isinstance(error, MemoryError | RuntimeError):
             return error
         if isinstance(error, MemoryError) or "memory" in str(error).lower():
-            self._batch.kept.clear()
+            self.forget()
             told = ModelError(
                 f"{self.family.name}: out of memory ({str(error)[:200]})",
                 "attach fewer pictures, or take a smaller model",
