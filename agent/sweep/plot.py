@@ -142,4 +142,5 @@ def _title(result: Result) -> str:
     row = result.row
     facts = f"{row.width}×{row.height}, {row.steps} steps, guidance {row.guidance:g}"
     words = clean_line(result.settings.prompt)[:80]
-    return f"{words}: {facts}, {row.scheduler}, seed {result.settings.seed}: {row.seconds:.2f} s"
+    made = f"{_scheduler(result)}, seed {result.settings.seed}"
+    return f"{words}: {facts}, {made}: {row.seconds:.2f} s"

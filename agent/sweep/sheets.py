@@ -9,10 +9,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from ...errors import SourceError
 from ...tools.media import decode_image, png_bytes
@@ -141,7 +142,7 @@ def paint(sheet: Sheet, folder: Path, target: Path) -> None:
 
 
 def _painted(sheet: Sheet, folder: Path) -> Image.Image:
-    small, bold = ImageFont.load_default(14), ImageFont.load_default(19)
+    small, bold = _font(14), _font(19)
     width = _MARGIN * 2 + _LABEL + len(sheet.columns) * (_CELL + _GAP)
     title = _wrapped(sheet.title, bold, width - 2 * _MARGIN)
     heads = [_wrapped(told(sheet.column_axis, c), small, _CELL) for c in sheet.columns]
@@ -164,6 +165,15 @@ def _painted(sheet: Sheet, folder: Path) -> Image.Image:
     return image
 
 
+@cache
+def _font(size: int) -> Any:
+    """One that knows many scripts where the system has it; Pillow's own knows Latin letters."""
+    try:
+        return ImageFont.truetype("DejaVuSans.ttf", size)
+    except OSError:
+        return ImageFont.load_default(size)
+
+
 def _left(column: int) -> int:
     return _MARGIN + _LABEL + column * (_CELL + _GAP)
 
@@ -179,7 +189,7 @@ def _paint_cell(
     result: Result | None,
     folder: Path,
 ) -> None:
-    font = ImageFont.load_default(13)
+    font = _font(13)
     picture = _picture(result, folder)
     if picture is None:
         pen.rectangle((*at, at[0] + _CELL - 1, at[1] + _CELL - 1), fill=_FAULT)
@@ -188,10 +198,10 @@ def _paint_cell(
         where = (at[0] + 12, at[1] + 12)
         pen.multiline_text(where, "\n".join(lines), _QUIET, font, spacing=4)
         return
-    picture.thumbnail((_CELL, _CELL), Image.Resampling.LANCZOS)
+    picture = ImageOps.contain(picture, (_CELL, _CELL))
     image.paste(picture, at)
     assert result is not None
-    words = f"{result.row.width}×{result.row.height}, {result.row.seconds:.2f} s"
+    words = f"{result.row.width} x {result.row.height}, {result.row.seconds:.2f} s"
     pen.text((at[0], at[1] + picture.height + 5), words, _QUIET, font)
 
 
