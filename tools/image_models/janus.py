@@ -35,6 +35,9 @@ MOST_TOGETHER = 16
 """Pictures that are drawn together at the most."""
 
 _GUIDANCE = Range(5, 1, 20)
+_PREVIEW_SHARE = 0.25
+"""Of the time so far that previews may have taken before there are no more for a while: decoding
+takes several tokens' time, on a CPU seconds."""
 _SEEDS = 2**63
 _SMALLER = "draw fewer together, or take a smaller model: deepseek-community/Janus-Pro-1B"
 
@@ -96,7 +99,7 @@ class Janus:
             sizes=Sizes((side, side), side, side),
             steps=Range(tokens, tokens, tokens),
             guidance=_GUIDANCE,
-            schedulers=("none",),
+            schedulers=(self._choice,),
         )
 
     def estimate(self, request: ImageRequest, together: int = 1) -> Estimate:
@@ -120,7 +123,8 @@ class Janus:
         Args:
             request: what to draw; its seed is the first picture's, each next one has the next.
             together: how many, 1 to 16.
-            on_step: told after every token of all of them; previews show them side by side.
+            on_step: told after every token of all of them; previews show them side by side, and are
+                None while they would hold the drawing up too much.
 
         Returns:
             In the order of their seeds; each can be drawn again alone, see `TokenLoop`.
@@ -156,10 +160,16 @@ class Janus:
     # ── Drawing ──────────────────────────────────────────────────────────────────────────────
 
     def _drawn(self, model: Any, loop: TokenLoop, on_step: OnStep) -> list[Image.Image]:
-        count = self._checkpoint.tokens
+        count, begun, looking = self._checkpoint.tokens, time.perf_counter(), 0.0
 
-        def preview() -> Image.Image:
-            return _side_by_side([self._so_far(i, loop.done) for i in self._images(model, loop)])
+        def preview() -> Image.Image | None:
+            nonlocal looking
+            started = time.perf_counter()
+            if looking > _PREVIEW_SHARE * (started - begun):
+                return None
+            images = [self._so_far(image, loop.done) for image in self._images(model, loop)]
+            looking += time.perf_counter() - started
+            return _side_by_side(images)
 
         for k in range(1, count + 1):
             with computing(self.name, _SMALLER):
@@ -189,10 +199,6 @@ class Janus:
     ) -> GeneratedImage:
         assert request.size is not None and request.steps is not None
         assert request.guidance is not None and request.scheduler is not None
-        notes = {
-            f"temperature {self._temperature:g}": self._temperature != 1,
-            f"one of {together} drawn together": together > 1,
-        }
         return GeneratedImage(
             image=image,
             model=self.name,
@@ -207,7 +213,7 @@ class Janus:
             device=self.weights.device,
             dtype=self.weights.dtype,
             versions=tuple((package, version(package)) for package in ("transformers", "torch")),
-            notes=tuple(words for words, so in notes.items() if so),
+            notes=(f"one of {together} drawn together",) if together > 1 else (),
             seconds=seconds,
         )
 
@@ -236,6 +242,12 @@ class Janus:
                 "shorten it to what the picture is to show",
             )
         return told, blank
+
+    @property
+    def _choice(self) -> str:
+        """How tokens are chosen, in the place of a scheduler: it decides what is drawn."""
+        named: dict[float, str] = {0: "greedy", 1: "sampling"}
+        return named.get(self._temperature, f"sampling at {self._temperature:g}")
 
     def _kind(self, together: int) -> str:
         used = f"{self.weights.device} {self.weights.dtype}"

@@ -58,6 +58,9 @@ class Inputs:
         Returns:
             A turn that ends where the picture begins; the same with all but its first and last
             token padded, for classifier-free guidance.
+
+        Raises:
+            ModelError: the folder's chat template cannot be used.
         """
         said = self._turn([{"type": "text", "text": prompt}])
         start, pad = self._tokenizer.bos_token_id, self._tokenizer.pad_token_id
@@ -70,6 +73,9 @@ class Inputs:
         Returns:
             ``input_ids`` and ``attention_mask`` ``(1, tokens)``, ``pixel_values``
             ``(1, 3, side, side)``.
+
+        Raises:
+            ModelError: the folder's chat template cannot be used.
         """
         import torch
 
