@@ -21,7 +21,7 @@ HUB_REVISIONS = {
 
 HUB_FILES = (
     *("*.safetensors", "*.json", "*.jinja"),
-    *("tokenizer.model", "merges.txt", "vocab.txt"),
+    *("tokenizer.model", "merges.txt", "vocab.txt", "*/merges.txt"),
 )
 """What of a model on the hub is fetched and looked for: weights, settings, tokenizer."""
 

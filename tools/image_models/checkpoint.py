@@ -65,6 +65,7 @@ class Checkpoint:
             _read(folder / "vae" / "config.json"),
             _read(folder / "scheduler" / "scheduler_config.json"),
         )
+        _need_shapes(folder, settings)
         parts = tuple(part for part in _LOADERS if _is_there(folder, index, part))
         revision = revision or fingerprint(folder)
         return cls(folder, name if "/" in name and not Path(name).is_dir() else folder.name,
@@ -145,6 +146,21 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ModelError(f"{path}: holds no settings", _AGAIN)
     return found
+
+
+def _need_shapes(folder: Path, settings: Settings) -> None:
+    """Sizes and memory are told from these before anything is loaded."""
+    side = settings.unet.get("sample_size")
+    blocks: list[Any] = [
+        config.get("block_out_channels") for config in (settings.unet, settings.vae)
+    ]
+    if not (
+        isinstance(side, int)
+        and 0 < side <= 1024
+        and all(isinstance(found, list) and 0 < len(found) <= 8 for found in blocks)
+        and all(isinstance(n, int) and 0 < n <= 2**16 for found in blocks for n in found)
+    ):
+        raise ModelError(f"{folder}: its settings name no sizes that can be", _AGAIN)
 
 
 def _parameters(path: Path) -> int:

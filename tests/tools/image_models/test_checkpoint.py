@@ -63,6 +63,10 @@ DAMAGED: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda f: edited(f / "model_index.json", _class_name="FluxPipeline"),
         r"FluxPipeline .* no family that is known \(SDXL-Turbo, SDXL, LCM, SD 1\.5\)",
     ),
+    "no size": (lambda f: edited(f / "unet/config.json", sample_size=None), "no sizes"),
+    "a vast size": (lambda f: edited(f / "unet/config.json", sample_size=10**9), "no sizes"),
+    "no blocks": (lambda f: edited(f / "vae/config.json", block_out_channels=[]), "no sizes"),
+    "words for blocks": (lambda f: edited(f / "vae/config.json", block_out_channels=["a"]), "no s"),
     "for inpainting only": (lambda f: edited(f / "unet/config.json", in_channels=9), "9 channels"),
 }
 
