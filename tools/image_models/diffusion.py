@@ -181,7 +181,8 @@ class Diffusion:
             self._engine.load(plan)
             started = time.perf_counter()
             drawn = self._engine.draw(request, on_step)
-        except Flagged:
+        except Flagged as declined:
+            _let_go(declined)
             raise ModelOutputError(
                 f"{self.name}: its safety checker declines the picture",
                 "change the prompt, or take another --seed",
