@@ -39,6 +39,7 @@ from .cli_common import (
 )
 from .cli_drawing import register as register_drawing
 from .cli_library import register as register_library
+from .cli_lora import register as register_lora
 from .cli_models import register as register_models
 from .cli_sweep import register as register_sweep
 from .profiles import TIMEOUT, Choice
@@ -92,6 +93,7 @@ def options(
 register_library(app)
 register_models(app)
 register_drawing(app)
+register_lora(app)
 register_sweep(app)
 
 

@@ -24,7 +24,16 @@ from ...errors import LimnerError, ModelMissing, UserError
 from ..model_files import sha256_of, snapshot
 from .assembly import quiet
 
-__all__ = ["Adapter", "Adapters", "chosen", "digest_of", "find", "need_peft", "user_folder"]
+__all__ = [
+    "Adapter",
+    "Adapters",
+    "adapter_file",
+    "chosen",
+    "digest_of",
+    "find",
+    "need_peft",
+    "user_folder",
+]
 
 _NAME = re.compile(r"[\w][\w.-]*", re.ASCII)
 _OWN = "pytorch_lora_weights.safetensors"  # as diffusers calls it in a folder
@@ -89,6 +98,22 @@ def find(name: str) -> Path:
         f"lora {name}: no such file, and no adapter of that name in {user_folder()}",
         "limner lora ls",
     )
+
+
+def adapter_file(name: str) -> Path:
+    """The file that a new adapter goes to.
+
+    Args:
+        name: a path that ends in ``.safetensors``, or a name in the user's folder.
+
+    Raises:
+        UserError: neither.
+    """
+    if name.endswith(".safetensors"):
+        return Path(name).expanduser()
+    if _NAME.fullmatch(name):
+        return user_folder() / f"{name}.safetensors"
+    raise UserError(f"{name}: neither a name nor a .safetensors file", f"{name}.safetensors")
 
 
 def _in_folder(folder: Path, name: str) -> Path:
