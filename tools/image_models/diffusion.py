@@ -25,6 +25,7 @@ from .checkpoint import Checkpoint
 from .engine import Drawn, Engine, Flagged, Unusable
 from .families import Family, family_of
 from .history import History
+from .lora import chosen
 from .memory import Plan, ladder, need
 from .schedulers import SCHEDULERS, evaluations
 
@@ -118,6 +119,7 @@ class Diffusion:
         request = completed(request, self._capabilities, self.name)
         assert request.size is not None and request.steps is not None
         assert request.guidance is not None and request.scheduler is not None
+        chosen(request.lora)  # what is not there is told before anything is loaded
         with self._lock:
             drawn, plan, seconds = self._drawn(_fitted(request), on_step)
         return GeneratedImage(
@@ -258,6 +260,7 @@ class Diffusion:
         assert request.guidance is not None
         guided = request.guidance > 1
         made = f"{self.name} {self.revision} {self._engine.device} {plan} {request.size} {guided}"
+        made += f" {len(request.lora)} adapters" if request.lora else ""
         return made, evaluations(request.scheduler, request.steps, request.strength)
 
 
@@ -335,6 +338,7 @@ def _capabilities(family: Family, engine: Engine) -> Capabilities:
         negative_prompt=family.negative_prompt,
         reference=True,
         mask=True,
+        lora=True,
         scheduler_steps=tuple(
             (name, kind.most) for name, kind in SCHEDULERS.items() if kind.most is not None
         ),

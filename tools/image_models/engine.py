@@ -19,6 +19,7 @@ from .assembly import assembled, cast, dtype_of, loaded
 from .base import ImageRequest, OnStep
 from .checkpoint import Checkpoint
 from .families import Family
+from .lora import Adapters, chosen
 from .memory import TILE, Plan
 from .prompting import embeddings
 from .schedulers import crosses, evaluations, scheduler_of
@@ -79,6 +80,7 @@ class Engine:
     _refining: dict[str, Any] = field(default_factory=dict)
     _pipelines: dict[str, Any] = field(default_factory=dict)
     _plan: Plan | None = None
+    _adapters: Adapters = field(default_factory=Adapters)
 
     def load(self, plan: Plan) -> None:
         """Have the parts in memory as a plan wants them. Parts that are there stay.
@@ -94,6 +96,7 @@ class Engine:
                 self._refining = loaded(self.refiner, plan.dtype, ("unet", "tokenizer_2"))
         if plan == self._plan:
             return
+        self._adapters.clear()
         self._pipelines.clear()
         for part in self._weighty():
             cast(part, getattr(torch, plan.dtype))
@@ -116,6 +119,7 @@ class Engine:
 
         import torch
 
+        self._adapters.clear()
         self._parts.clear()
         self._refining.clear()
         self._pipelines.clear()
@@ -164,23 +168,33 @@ class Engine:
         """The model alone, or until the hand-over and the refiner from there, each in its turn."""
         mode = 0 if request.reference is None else 1 if request.mask is None else 2
         name = self.family.pipelines[mode]
+        pipeline = self._pipeline(name, self._parts, lora=request.lora)
         if not self.hands_over(request):
-            yield Stage(self._pipeline(name, self._parts))
+            yield Stage(pipeline)
             return
-        yield Stage(self._pipeline(name, self._parts), end=self.handover)
+        yield Stage(pipeline, end=self.handover)
         refining = self._parts | self._refining | {"tokenizer": None, "text_encoder": None}
         finishing = self._pipeline(self.family.pipelines[max(mode, 1)], refining, self.refiner)
         yield Stage(finishing, start=self.handover)
 
-    def _pipeline(self, name: str, parts: dict[str, Any], of: Checkpoint | None = None) -> Any:
+    def _pipeline(
+        self,
+        name: str,
+        parts: dict[str, Any],
+        of: Checkpoint | None = None,
+        lora: tuple[tuple[str, float], ...] = (),
+    ) -> Any:
         """A pipeline over parts that are shared with all others; made once for each mode."""
         key = f"{name} {'refining' if of else ''}"
         if key not in self._pipelines:
             self._pipelines[key] = assembled(name, parts, (of or self.checkpoint).settings.index)
         pipeline = self._pipelines[key]
-        if self._plan is not None and self._plan.offload:
-            for other in self._pipelines.values():
-                other.remove_all_hooks()
+        offload = self._plan is not None and self._plan.offload
+        for other in self._pipelines.values() if offload else ():
+            other.remove_all_hooks()
+        if of is None:  # the refiner has none of its own
+            self._adapters.put(pipeline, chosen(lora), self.checkpoint.name)
+        if offload:
             pipeline.enable_model_cpu_offload(device=self.device)
         return pipeline
 
