@@ -189,7 +189,7 @@ class Janus:
         """With grey where there are no tokens yet; they come row by row."""
         side, grid = self._checkpoint.side, self._checkpoint.grid
         cell, (rows, cells) = side // grid, divmod(done, grid)
-        image.paste("grey", (0, min(rows + 1, grid) * cell, side, side))
+        image.paste("grey", (0, -(-done // grid) * cell, side, side))
         if cells:
             image.paste("grey", (cells * cell, rows * cell, side, (rows + 1) * cell))
         return image

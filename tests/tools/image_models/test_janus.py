@@ -110,6 +110,15 @@ def test_several_are_those_that_their_seeds_draw_alone(model: Janus) -> None:
     assert len({one.image.tobytes() for one in several}) == 3
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_narrow_weights_draw_too(folder: Path, dtype: str) -> None:
+    narrow = Janus.load(str(folder), dtype=dtype)
+    first, again = (narrow.generate(BOAT, silent) for _ in range(2))
+    assert first.dtype == dtype and first.image.tobytes() == again.image.tobytes()
+    full, half = Janus.load(str(folder)).estimate(BOAT).bytes, narrow.estimate(BOAT).bytes
+    assert full == 2 * (half or 0)
+
+
 def test_the_largest_seed_has_a_next(model: Janus) -> None:
     several = model.draw_several(ImageRequest("a boat", seed=2**63 - 1), 2, silent)
     assert [one.seed for one in several] == [2**63 - 1, 0]
@@ -199,6 +208,12 @@ def test_every_token_is_told_with_what_there_is_so_far(model: Janus) -> None:
     assert ImageChops.difference(rest, Image.new("RGB", rest.size, "grey")).getbbox() is None
     assert ImageChops.difference(previews[20], GREY).getbbox() == (0, 0, SIDE, 24)
     assert ImageChops.difference(previews[1], GREY).getbbox() == (0, 0, 8, 8)
+
+
+def test_as_many_pieces_of_a_preview_are_seen_as_there_are_tokens(model: Janus) -> None:
+    for done in range(65):
+        white = model._so_far(Image.new("L", (SIDE, SIDE), "white"), done)
+        assert white.histogram()[255] == done * 8 * 8
 
 
 def test_previews_do_not_hold_the_drawing_up(model: Janus, monkeypatch: pytest.MonkeyPatch) -> None:
