@@ -37,6 +37,7 @@ from .cli_common import (
     progress_bar,
     screen,
 )
+from .cli_drawing import ImageModelOption
 from .cli_drawing import register as register_drawing
 from .cli_library import register as register_library
 from .cli_lora import register as register_lora
@@ -123,6 +124,7 @@ def ask(
     chat_model: ChatModelOption = None,
     endpoint: EndpointOption = None,
     timeout: TimeoutOption = TIMEOUT,
+    image_model: ImageModelOption = None,
     embedding_model: ModelOption = "embedded",
     reranker: RerankerOption = None,
     session: Annotated[str | None, typer.Option(help="Go on with this conversation.")] = None,
@@ -142,7 +144,7 @@ def ask(
         (opened_library if attach else existing_library)(
             library, embedding_model, reranker
         ) as opened,
-        _agent(opened, choice, timeout, session) as agent,
+        _agent(opened, choice, timeout, image_model, session) as agent,
     ):
         answer, error = _answer(agent, question, images)
         if json and (answer.parts or error is None):
@@ -167,6 +169,7 @@ def chat(
     chat_model: ChatModelOption = None,
     endpoint: EndpointOption = None,
     timeout: TimeoutOption = TIMEOUT,
+    image_model: ImageModelOption = None,
     embedding_model: ModelOption = "embedded",
     reranker: RerankerOption = None,
     session: Annotated[str | None, typer.Option(help="Go on with this conversation.")] = None,
@@ -184,6 +187,7 @@ def chat(
             chat_model=choice.chat_model,
             endpoint=choice.endpoint,
             timeout=timeout,
+            image_model=image_model or None,
         )
         talk.run()
 
@@ -294,6 +298,7 @@ def _agent(
     library: Library,
     choice: Choice,
     timeout: float,
+    image_model: str | None,
     session: str | None,
 ) -> Iterator[Agent]:
     from .agent import Agent
@@ -304,6 +309,7 @@ def _agent(
         chat_model=choice.chat_model,
         endpoint=choice.endpoint,
         timeout=timeout,
+        image_model=image_model or None,
         session=session,
     ) as agent:
         yield agent

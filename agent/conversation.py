@@ -103,6 +103,7 @@ class Conversation:
         chat_model: in place of the profile's, as for `limner.agent.agent.Agent`.
         endpoint: of a server, as for `limner.agent.agent.Agent`.
         timeout: seconds without a word after which a server is given up.
+        image_model: a folder or a name of what draws, as for `limner.agent.agent.Agent`.
 
     Attributes:
         profile: the name of the profile that all this comes to.
@@ -126,6 +127,7 @@ class Conversation:
         chat_model: str | BaseChatModel | None = None,
         endpoint: str | None = None,
         timeout: float = TIMEOUT,
+        image_model: str | None = None,
     ) -> None:
         self.library = library
         named = chat_model if isinstance(chat_model, str) else None
@@ -136,6 +138,7 @@ class Conversation:
         self._chat_model = chat_model
         self._endpoint = endpoint
         self._timeout = timeout
+        self._image_model = image_model
         self._agent: Agent | None = None
         self._loading: Thread | None = None
         self._hurry = Flag()
@@ -234,6 +237,7 @@ class Conversation:
             chat_model=model,
             endpoint=endpoint,
             timeout=self._timeout,
+            image_model=self._image_model,
             session=name,
         )
 

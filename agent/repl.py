@@ -43,6 +43,7 @@ class Repl:
         chat_model: in place of the profile's, as for `limner.agent.agent.Agent`.
         endpoint: of a server, as for `limner.agent.agent.Agent`.
         timeout: seconds without a word after which a server is given up.
+        image_model: a folder or a name of what draws, as for `limner.agent.agent.Agent`.
 
     Raises:
         UserError: not a session name.
@@ -60,9 +61,16 @@ class Repl:
         chat_model: str | BaseChatModel | None = None,
         endpoint: str | None = None,
         timeout: float = TIMEOUT,
+        image_model: str | None = None,
     ) -> None:
         self._talk = Conversation(
-            library, profile, session, chat_model=chat_model, endpoint=endpoint, timeout=timeout
+            library,
+            profile,
+            session,
+            chat_model=chat_model,
+            endpoint=endpoint,
+            timeout=timeout,
+            image_model=image_model,
         )
         self._screen = screen
         self._commands = Commands(self._talk, screen, self._retry)
