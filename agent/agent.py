@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.tools import BaseTool, StructuredTool
-from PIL import Image
 
-from ..errors import DeveloperError, LimnerError, ModelError, QuestionError, SourceError
+from ..errors import DeveloperError, LimnerError, ModelError, QuestionError
 from ..index.library import Library
 from ..index.passage import Passage
 from ..tools.chat_models.extractive import Extractive
@@ -28,14 +27,16 @@ from ..tools.image_models.base import ImageModel
 from ..tools.media import MediaStore
 from ..tools.picture_checker import PictureChecker
 from ..tools.sentences import CachedEncoder, Encoder
-from ..tools.video import clock, is_video, stills
-from .answer import Answer
+from .answer import Answer, Picture
+from .attaching import Attachable, attached
 from .background import in_background
 from .checkpoints import Checkpoints
 from .composing import partial
+from .edits import UNCHANGED, Changes, Edit, command_of, picture_of, pictures_of
 from .events import AnswerReady, Event, Failed, SourcesFound, StepFinished, TextDelta, ToolCalled
 from .grading import CALIBRATIONS
 from .profiles import TIMEOUT, Choice, chat_model_of, label_of
+from .redrawing import possible
 from .sessions import Session, Sessions
 from .state import Attachment, TurnState, fresh
 from .workbench import Approve, Workbench, nobody_approves
@@ -45,10 +46,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Agent", "Attachable"]
 
-Attachable = str | Path | bytes | Image.Image
-"""A picture or video to attach: a path, the bytes of a file, or a decoded picture."""
-
 _LONGEST_QUESTION = 32_000
+
+_PICTURES = 3
+"""Latest answers among which a picture is looked for that a question asks to have redrawn."""
 
 _HISTORY = 6
 """Earlier exchanges that a turn is told of."""
@@ -208,12 +209,7 @@ class Agent:
             ModelError: a model failed.
             LibraryError: the library cannot be read, or the session not be written.
         """
-        for event in self.stream(question, images):
-            if isinstance(event, AnswerReady):
-                return event.answer
-            if isinstance(event, Failed):
-                raise event.error
-        raise ModelError("the turn ended without an answer")
+        return _answer_of(self.stream(question, images))
 
     def stream(self, question: str, images: Sequence[Attachable] = ()) -> Iterator[Event]:
         """Answer a question, telling what happens; the last event is an answer or a failure.
@@ -224,11 +220,53 @@ class Agent:
             QuestionError, SourceError: before anything starts, as for ``ask``.
         """
         question = _checked(question)
-        attachments = tuple(a for n, one in enumerate(images, 1) for a in self._attached(one, n))
+        media = self._work.media
+        attachments = tuple(a for n, one in enumerate(images, 1) for a in attached(one, n, media))
         history = self.session.history() if self.session else ()
-        return self._events(
-            question, attachments, fresh(question, attachments, history[-_HISTORY:])
-        )
+        start = fresh(question, attachments, history[-_HISTORY:], self._drawn())
+        return self._events(question, attachments, start)
+
+    def _drawn(self) -> tuple[Picture, ...]:
+        """The pictures that a question may ask to have drawn differently."""
+        if self.session is None or self._work.image_model is None:
+            return ()
+        recent = list(self.session.recent)[-_PICTURES:]
+        return pictures_of(turn.answer for turn in reversed(recent))
+
+    def redraw(self, changes: Changes = UNCHANGED, picture: Picture | int | None = None) -> Answer:
+        """Draw a generated picture again, differently; with nothing named, with another seed.
+
+        Args:
+            changes: what is to be different; all else stays as the picture was drawn.
+            picture: which one, or its number among those of the latest answer of the session that
+                has a generated one; the last generated one where left out.
+
+        Raises:
+            UserError: there is no such picture, or the image model cannot draw this.
+            ModelMissing: there is no image model.
+            ModelError: it failed.
+            LibraryError: the library cannot be read, or the session not be written.
+
+        Example:
+            >>> agent.redraw(Changes(seed=7, size=(512, 512)))
+        """
+        return _answer_of(self.stream_redraw(changes, picture))
+
+    def stream_redraw(
+        self, changes: Changes = UNCHANGED, picture: Picture | int | None = None
+    ) -> Iterator[Event]:
+        """``redraw``, telling what happens; the last event is an answer or a failure.
+
+        Raises:
+            UserError, ModelMissing: before anything starts, as for ``redraw``.
+        """
+        if not isinstance(picture, Picture):
+            turns = self.session.turns if self.session else []
+            picture = picture_of((turn.answer for turn in reversed(turns)), picture)
+        edit = Edit(picture, changes)
+        possible(edit, self._work)
+        question = command_of(changes)
+        return self._events(question, (), fresh(question, edit=edit))
 
     async def aask(self, question: str, images: Sequence[Attachable] = ()) -> Answer:
         """``ask`` without blocking the event loop."""
@@ -326,25 +364,14 @@ class Agent:
         """Where the pictures of answers are kept."""
         return str(self._work.media.folder)
 
-    def _attached(self, image: Attachable, number: int) -> list[Attachment]:
-        from ..index.loaders.image import keep_picture
 
-        media = self._work.media
-        if isinstance(image, Image.Image):
-            return [Attachment(media.put(image.convert("RGB")), f"picture {number}")]
-        source = image if isinstance(image, bytes) else Path(image).expanduser()
-        name = source.name if isinstance(source, Path) else ""
-        if is_video(source):
-            name = name or f"video {number}"
-            shown = stills(source, name)
-            return [
-                Attachment(media.put(frame), f"{name} at {clock(seconds)}")
-                for frame, seconds in zip(shown.frames, shown.times, strict=True)
-            ]
-        name = name or f"picture {number}"
-        data = source if isinstance(source, bytes) else _bytes(source)
-        _, reference = keep_picture(data, name, media)
-        return [Attachment(reference, name)]
+def _answer_of(events: Iterator[Event]) -> Answer:
+    for event in events:
+        if isinstance(event, AnswerReady):
+            return event.answer
+        if isinstance(event, Failed):
+            raise event.error
+    raise ModelError("the turn ended without an answer")
 
 
 def _by_name(name: str) -> ImageModel:
@@ -372,11 +399,3 @@ def _checked(question: str) -> str:
             "put long texts into a file and add it to the library",
         )
     return question.strip()
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise SourceError(f"{path}: {reason}", "attach a picture or video file") from None

@@ -94,7 +94,8 @@ class Generated:
         mask: media reference of what was drawn anew of it, in white; empty for all of it.
         lora: adapters, each with its weight.
         checked: a safety checker has looked at it.
-        confirmed: a picture check found that it shows its prompt.
+        confirmed: whether a picture check found that it shows its prompt; None where none could
+            tell.
     """
 
     model: str
@@ -111,7 +112,7 @@ class Generated:
     mask: str = ""
     lora: tuple[tuple[str, float], ...] = ()
     checked: bool = False
-    confirmed: bool = False
+    confirmed: bool | None = None
 
     def __post_init__(self) -> None:
         width, height = self.size
@@ -120,9 +121,13 @@ class Generated:
 
     @property
     def caveats(self) -> tuple[str, ...]:
-        """What nobody has looked at."""
+        """What a reader should know before trusting it."""
         safety = () if self.checked else ("unchecked by a safety filter",)
-        return safety if self.confirmed else (*safety, "not checked against its prompt")
+        shows = {
+            None: ("not checked against its prompt",),
+            False: ("a check says that it does not show its prompt",),
+        }
+        return (*safety, *shows.get(self.confirmed, ()))
 
     @property
     def label(self) -> str:

@@ -20,12 +20,14 @@ from ..index.passage import Passage
 from ..tools.ocr import Line
 from .answer import Answer, Generated, Marked, Picture, Retrieved, Text, Usage
 from .draft import Slot
+from .edits import Changes, Edit
 from .state import Attachment, Dropped, Exchange, Made, Pointed
 
 __all__ = ["Checkpoints", "serializer"]
 
 _VALUES = (
     *(Answer, Attachment, Dropped, Exchange, Generated, Line, Made, Marked),
+    *(Changes, Edit),
     *(Passage, Picture, Pointed, Retrieved, Slot, Text, Usage),
 )
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from ..index.passage import Passage
 from .answer import Answer, Part, Picture, Text
 from .draft import cited, parse
+from .redrawing import told
 from .state import Dropped, TurnState
 from .supporting import checked_text
 from .workbench import Workbench
@@ -21,6 +22,8 @@ def composed(state: TurnState, work: Workbench) -> Answer:
     """The answer of a finished turn."""
     if state["refusal"]:
         return Answer((Text(state["refusal"]),), refused=True)
+    if state["edit"] is not None:
+        return told(state)
     if not state["answerable"]:
         return Answer((Text(_abstention(state, work)),), state["passages"], abstained=True)
     made = {m.slot.number: m.result for m in state["checked"]}

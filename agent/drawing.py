@@ -25,9 +25,9 @@ from .workbench import Workbench
 
 __all__ = [
     "Stopped",
-    "confirmed",
     "drawn",
     "drawn_again",
+    "labelled",
     "next_seed",
     "request_of",
     "the_painter",
@@ -136,10 +136,10 @@ def _pictured(media: str, caption: str, origin: Generated) -> Picture:
     return Picture(media, caption, f"{', '.join(said)}: {origin.prompt}", origin)
 
 
-def confirmed(picture: Picture) -> Picture:
-    """A generated picture of which a check found that it shows its prompt."""
+def labelled(picture: Picture, confirmed: bool | None) -> Picture:
+    """A generated picture that says whether a check found that it shows its prompt."""
     assert isinstance(picture.origin, Generated)
-    return _pictured(picture.media, picture.caption, replace(picture.origin, confirmed=True))
+    return _pictured(picture.media, picture.caption, replace(picture.origin, confirmed=confirmed))
 
 
 def request_of(origin: Generated, media: MediaStore) -> ImageRequest:

@@ -23,6 +23,8 @@ Graph = CompiledStateGraph[TurnState, Workbench, TurnState, TurnState]
 
 _STEPS: tuple[Callable[..., dict[str, Any]], ...] = (
     steps.guard,
+    steps.revise,
+    steps.redraw,
     steps.look,
     steps.retrieve,
     steps.grade,
@@ -46,7 +48,9 @@ def build(checkpointer: BaseCheckpointSaver[Any] | None = None) -> Graph:
     for step in _STEPS:
         graph.add_node(step.__name__, _timed(step))
     graph.add_edge(START, "guard")
-    graph.add_conditional_edges("guard", _after_guard, ["look", "compose"])
+    graph.add_conditional_edges("guard", _after_guard, ["redraw", "revise", "look", "compose"])
+    graph.add_conditional_edges("revise", _after_revise, ["redraw", "look"])
+    graph.add_edge("redraw", "check")
     graph.add_edge("look", "retrieve")
     graph.add_edge("retrieve", "grade")
     graph.add_conditional_edges("grade", _after_grade, ["retrieve", "reason", "compose"])
@@ -58,7 +62,15 @@ def build(checkpointer: BaseCheckpointSaver[Any] | None = None) -> Graph:
 
 
 def _after_guard(state: TurnState) -> str:
-    return "compose" if state["refusal"] else "look"
+    if state["refusal"]:
+        return "compose"
+    if state["edit"] is not None:
+        return "redraw"
+    return "revise" if state["drawn"] else "look"
+
+
+def _after_revise(state: TurnState) -> str:
+    return "look" if state["edit"] is None else "redraw"
 
 
 def _after_grade(state: TurnState) -> str:

@@ -16,7 +16,7 @@ from ..tools.sentences import stems
 from .answer import Generated, Marked, Picture, Retrieved
 from .asking import shows
 from .draft import Slot
-from .drawing import Stopped, confirmed, drawn, drawn_again
+from .drawing import Stopped, drawn, drawn_again, labelled
 from .events import PictureStarted
 from .picture_check import shows_prompt
 from .state import Attachment, Dropped, Made, Pointed, SlotTask, TurnState
@@ -128,6 +128,8 @@ def _settled(
     if isinstance(item.result, Dropped):
         return item.result
     if isinstance(item.result.origin, Generated):
+        if state["edit"] is not None:  # just this was asked for, and nothing else in its place
+            return _looked_at(item.result, work)
         return _settled_drawing(item.slot, item.result, shown, work, tell)
     fault = _fault(item.slot, item.result, state, work)
     if fault is None and item.result.media not in shown:
@@ -161,19 +163,24 @@ def _settled_drawing(
 
 def _passed(picture: Picture, shown: set[str], work: Workbench) -> Result:
     """A drawing as it is labelled after a look at it, or what is wrong with it."""
-    assert isinstance(picture.origin, Generated)
     if picture.media in shown:
         return Dropped("that picture is shown already")
+    looked_at = _looked_at(picture, work)
+    if isinstance(looked_at, Picture) and looked_at.origin.confirmed is False:  # type: ignore[union-attr]
+        return Dropped("the picture does not show that")
+    return looked_at
+
+
+def _looked_at(picture: Picture, work: Workbench) -> Result:
+    """A drawing that says whether it shows its prompt; one that is none at all is dropped."""
+    assert isinstance(picture.origin, Generated)
     try:
         image = work.media.open(picture.media)
     except LimnerError as error:
         return Dropped(str(error))
     if is_blank(image):
         return Dropped("the picture is blank")
-    found = shows_prompt(image, picture.origin.prompt, work)
-    if found is False:
-        return Dropped("the picture does not show that")
-    return confirmed(picture) if found else picture
+    return labelled(picture, shows_prompt(image, picture.origin.prompt, work))
 
 
 def _fault(slot: Slot, picture: Picture, state: TurnState, work: Workbench) -> str | None:

@@ -33,6 +33,8 @@ __all__ = ["Preview"]
 _STEPS = {
     "guard": "reading the question",
     "look": "reading the picture",
+    "revise": "reading the question",
+    "redraw": "drawing",
     "retrieve": "searching",
     "grade": "weighing what was found",
     "reason": "thinking",

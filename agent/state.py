@@ -10,6 +10,7 @@ from ..index.passage import Box, Passage
 from ..tools.ocr import Line
 from .answer import Answer, Picture, Usage
 from .draft import Slot
+from .edits import Edit
 
 __all__ = ["Attachment", "Dropped", "Exchange", "Made", "Pointed", "SlotTask", "TurnState", "fresh"]
 
@@ -104,6 +105,8 @@ class TurnState(TypedDict):
     made: Annotated[list[Made], operator.add]
     checked: tuple[Made, ...]
     answer: Answer | None
+    drawn: tuple[Picture, ...]
+    edit: Edit | Dropped | None
 
 
 class SlotTask(TypedDict):
@@ -116,9 +119,21 @@ class SlotTask(TypedDict):
 
 
 def fresh(
-    question: str, attachments: tuple[Attachment, ...] = (), history: tuple[Exchange, ...] = ()
+    question: str,
+    attachments: tuple[Attachment, ...] = (),
+    history: tuple[Exchange, ...] = (),
+    drawn: tuple[Picture, ...] = (),
+    edit: Edit | None = None,
 ) -> TurnState:
-    """The state a turn starts with."""
+    """The state a turn starts with.
+
+    Args:
+        question: in plain words, or a command as typed.
+        attachments: the pictures that come with it.
+        history: earlier exchanges.
+        drawn: pictures of an earlier answer that the question may ask to have drawn differently.
+        edit: what it asks for in that way, where that is known.
+    """
     return TurnState(
         question=question,
         attachments=attachments,
@@ -136,4 +151,6 @@ def fresh(
         made=[],
         checked=(),
         answer=None,
+        drawn=drawn,
+        edit=edit,
     )

@@ -33,12 +33,14 @@ from ..tools.chat_models.extractive import drawing_request
 from ..tools.layout import entries
 from ..tools.media import MediaStore
 from ..tools.ocr import Line, read_lines
-from ..tools.safety import refusal
+from ..tools.safety import drawing_refusal, refusal
 from .answer import Usage
 from .asking import answers, standalone
 from .calling import ROUNDS, Toolbox, offered, uses_tools
 from .composing import composed
 from .draft import Slot, parse
+from .edit_words import edit_of
+from .edits import Edit
 from .events import (
     AnswerReady,
     PictureDropped,
@@ -49,7 +51,9 @@ from .events import (
 )
 from .grading import relevance
 from .illustrating import checked, illustrated
+from .plain_text import shortened
 from .pointing import pointed
+from .redrawing import redrawn
 from .state import Attachment, Dropped, Made, SlotTask, TurnState
 from .wording import reworded, wordings
 from .workbench import Workbench
@@ -62,7 +66,9 @@ __all__ = [
     "illustrate",
     "look",
     "reason",
+    "redraw",
     "retrieve",
+    "revise",
     "slots",
 ]
 
@@ -76,8 +82,26 @@ _LONGEST_DRAFT = 20_000
 
 def guard(state: TurnState, runtime: Context) -> Update:
     """Decline what the policy declines, before any model works."""
-    rule = refusal(state["question"])
+    edit = state["edit"]
+    words = edit.changes.prompt if isinstance(edit, Edit) else None
+    rule = drawing_refusal(words) if words else refusal(state["question"])
     return {"refusal": rule.message if rule else ""}
+
+
+def revise(state: TurnState, runtime: Context) -> Update:
+    """Understand whether an earlier picture is to be drawn differently."""
+    return {"edit": edit_of(state["question"], state["drawn"], runtime.context)}
+
+
+def redraw(state: TurnState, runtime: Context) -> Update:
+    """Draw an earlier picture differently, or say why not."""
+    edit = state["edit"]
+    assert edit is not None
+    result = (
+        edit if isinstance(edit, Dropped) else redrawn(edit, runtime.context, runtime.stream_writer)
+    )
+    words = shortened(result.reason if isinstance(result, Dropped) else result.caption, 80)
+    return {"made": [_told(Made(Slot(0, "draw", "", words), result), runtime)]}
 
 
 def look(state: TurnState, runtime: Context) -> Update:
@@ -302,13 +326,17 @@ def slots(state: TurnState) -> list[Slot]:
 
 def illustrate(task: SlotTask, runtime: Context) -> Update:
     """Make the picture of one slot. Never raises: one branch must not end the turn."""
-    slot = task["slot"]
     result = illustrated(task, runtime.context, runtime.stream_writer)
-    if isinstance(result, Dropped):
-        runtime.stream_writer(PictureDropped(slot.number, result.reason))
+    return {"made": [_told(Made(task["slot"], result), runtime)]}
+
+
+def _told(made: Made, runtime: Context) -> Made:
+    """What became of a slot, once the caller has been told."""
+    if isinstance(made.result, Dropped):
+        runtime.stream_writer(PictureDropped(made.slot.number, made.result.reason))
     else:
-        runtime.stream_writer(PictureReady(slot.number, result))
-    return {"made": [Made(slot, result)]}
+        runtime.stream_writer(PictureReady(made.slot.number, made.result))
+    return made
 
 
 def check(state: TurnState, runtime: Context) -> Update:

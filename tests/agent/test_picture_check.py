@@ -132,7 +132,7 @@ def test_without_questions_the_whole_is_asked_about_once(library: Library) -> No
 def test_who_cannot_tell_leaves_the_picture_labelled(library: Library, looks: list[Any]) -> None:
     answer, seeds, _ = looked(library, *looks)
     assert seeds == [0]
-    assert not origin_of(answer).confirmed
+    assert origin_of(answer).confirmed is None
     assert "not checked against its prompt" in origin_of(answer).label
 
 
@@ -164,7 +164,7 @@ def test_a_checker_that_was_given_is_asked_first_and_then_the_chat_model(library
 
 def test_a_model_that_quotes_is_not_asked(library: Library) -> None:
     with Agent(library, chat_model=Scripted(replies=[DRAFT]), image_model=Seeds()) as agent:
-        assert not origin_of(agent.ask(QUESTION)).confirmed
+        assert origin_of(agent.ask(QUESTION)).confirmed is None
 
 
 class Blank(Seeds):

@@ -1,0 +1,248 @@
+"""How a generated picture is to be drawn differently: values, and both ways to write them down.
+
+``/redraw 2 seed=7 size=512x512`` is read here and written here. Knows no words of people (see
+`edit_words`), no models, and nothing of how it is done (see `redrawing`).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import shlex
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from ..errors import UserError
+from ..index.passage import Box
+from .answer import Answer, Generated, Picture
+from .drawn import parse_size
+
+__all__ = [
+    "UNCHANGED",
+    "Changes",
+    "Edit",
+    "command_of",
+    "parse_changes",
+    "parse_command",
+    "picture_of",
+    "pictures_of",
+]
+
+_USAGE = "/redraw 2 seed=7 steps=20 size=512x512"
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What is to be different from how a picture was drawn. None leaves it as it was.
+
+    Attributes:
+        prompt: what it shows.
+        negative: what it does not show.
+        size: width and height in pixels.
+        steps: denoising steps.
+        guidance: classifier-free guidance scale.
+        scheduler: by name.
+        seed: of the starting noise.
+        strength: how much of a picture is drawn over, above 0, at most 1; a picture that was drawn
+            from none is then drawn from itself.
+        mask: the part that is drawn anew, in pixels of the picture, origin top left.
+    """
+
+    prompt: str | None = None
+    negative: str | None = None
+    size: tuple[int, int] | None = None
+    steps: int | None = None
+    guidance: float | None = None
+    scheduler: str | None = None
+    seed: int | None = None
+    strength: float | None = None
+    mask: Box | None = None
+
+    def __post_init__(self) -> None:
+        if self.size is not None:
+            object.__setattr__(self, "size", tuple(self.size))
+        if self.mask is not None:
+            (x0, x1), (y0, y1) = (
+                sorted(map(float, edges)) for edges in (self.mask[::2], self.mask[1::2])
+            )
+            object.__setattr__(self, "mask", (x0, y0, x1, y1))
+
+    @property
+    def named(self) -> dict[str, Any]:
+        """Those that are not None, by name."""
+        found = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in found.items() if value is not None}
+
+
+UNCHANGED = Changes()
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One generated picture and how it is to be drawn differently.
+
+    Attributes:
+        picture: its origin is `Generated`.
+        changes: what is named; with none, another seed is taken.
+        onto: it is drawn from the picture as it is, where the model can do that.
+        region: what of it is to be drawn anew, in words; empty for all of it.
+    """
+
+    picture: Picture
+    changes: Changes = UNCHANGED
+    onto: bool = False
+    region: str = ""
+
+
+def pictures_of(answers: Iterable[Answer]) -> tuple[Picture, ...]:
+    """The pictures of the first of these answers that has a generated one; none where none has."""
+    return next((a.pictures for a in answers if _generated(a.pictures)), ())
+
+
+def picture_of(answers: Iterable[Answer], number: int | None) -> Picture:
+    """The picture that is meant.
+
+    Args:
+        answers: of a conversation, the latest first.
+        number: counts the pictures of the latest answer that has a generated one, from 1; None
+            for the last generated one.
+
+    Raises:
+        UserError: there is no such picture, or it was not generated.
+    """
+    pictures = pictures_of(answers)
+    drawn = _generated(pictures)
+    if not drawn:
+        raise UserError(
+            "there is no picture to redraw: none was drawn in this conversation",
+            "draw a lighthouse at dusk",
+        )
+    if number is None:
+        return drawn[-1]
+    if not 1 <= number <= len(pictures):
+        raise UserError(
+            f"there is no picture {number} to redraw: that answer has {len(pictures)}",
+            f"/redraw {pictures.index(drawn[-1]) + 1}",
+        )
+    picture = pictures[number - 1]
+    if picture not in drawn:
+        raise UserError(
+            f"picture {number} was not drawn by an image model: it is {picture.origin.label}",
+            f"/redraw {pictures.index(drawn[-1]) + 1}",
+        )
+    return picture
+
+
+def _generated(pictures: Iterable[Picture]) -> list[Picture]:
+    return [picture for picture in pictures if isinstance(picture.origin, Generated)]
+
+
+# ── as it is typed ───────────────────────────────────────────────────────────────────────────
+
+
+def parse_command(argument: str) -> tuple[int | None, Changes]:
+    """The number of a picture and the changes, of what stands behind ``/redraw``.
+
+    Example:
+        >>> parse_command('2 seed=7 prompt="a red boat"')
+        (2, Changes(prompt='a red boat', negative=None, size=None, steps=None, guidance=None, ...))
+
+    Raises:
+        UserError: a parameter that is unknown, or a value that is none.
+    """
+    try:
+        words = shlex.split(argument)
+    except ValueError:
+        raise UserError("a quotation mark has no partner", _USAGE) from None
+    number = int(words.pop(0)) if words and re.fullmatch(r"[0-9]{1,4}", words[0]) else None
+    pairs: dict[str, str] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals:
+            raise UserError(
+                f"{word!r}: a parameter is written name=value, with quotes around words", _USAGE
+            )
+        if name in pairs:
+            raise UserError(f"{name} is named twice", _USAGE)
+        pairs[name] = value
+    return number, parse_changes(pairs)
+
+
+def parse_changes(values: Mapping[str, str]) -> Changes:
+    """Changes out of their names and values as text.
+
+    Raises:
+        UserError: a parameter that is unknown, or a value that is none.
+    """
+    for name in values:
+        if name not in _READ:
+            raise UserError(f"there is no parameter {name!r}; there are {', '.join(_READ)}", _USAGE)
+    return Changes(**{name: _READ[name](name, value) for name, value in values.items()})
+
+
+def _whole(name: str, value: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,19}", value.strip(), re.ASCII):
+        raise UserError(f"{name} {value!r}: a whole number is expected", f"{name}=7")
+    return int(value)
+
+
+def _number(name: str, value: str) -> float:
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise UserError(f"{name} {value!r}: a number is expected", f"{name}=0.6")
+    return number
+
+
+def _size(name: str, value: str) -> tuple[int, int]:
+    try:
+        return parse_size(value)
+    except UserError as error:
+        raise UserError(str(error), f"{name}=512x512") from None
+
+
+def _box(name: str, value: str) -> Box:
+    parts = value.split(",")
+    if len(parts) != 4:
+        raise UserError(
+            f"{name} {value!r}: the left, upper, right and lower edge in pixels are expected",
+            f"{name}=10,20,200,150",
+        )
+    x0, y0, x1, y1 = (_number(name, part) for part in parts)
+    return x0, y0, x1, y1
+
+
+def _text(name: str, value: str) -> str:
+    return value
+
+
+_READ: Mapping[str, Callable[[str, str], Any]] = {
+    "prompt": _text,
+    "negative": _text,
+    "seed": _whole,
+    "steps": _whole,
+    "guidance": _number,
+    "scheduler": _text,
+    "size": _size,
+    "strength": _number,
+    "mask": _box,
+}
+
+
+def command_of(changes: Changes) -> str:
+    """Changes as they are typed: the inverse of ``parse_command``.
+
+    Example:
+        >>> command_of(Changes(prompt="a red boat", seed=7))
+        "/redraw 'prompt=a red boat' seed=7"
+    """
+    named = changes.named
+    if changes.size is not None:
+        named["size"] = f"{changes.size[0]}x{changes.size[1]}"
+    if changes.mask is not None:
+        named["mask"] = ",".join(f"{edge:.12g}" for edge in changes.mask)
+    parts = (f"{name}={value}" for name, value in named.items())
+    return " ".join(["/redraw", *map(shlex.quote, parts)])
