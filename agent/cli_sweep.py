@@ -34,6 +34,9 @@ def sweep(
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Draw at most so many now.")] = None,
     image_model: ImageModelOption = None,
+    scorer: Annotated[
+        str | None, typer.Option(help="Folder or hub name of a CLIP model: agreement with prompts.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Draw every picture of a grid and compare them.
@@ -46,6 +49,7 @@ def sweep(
     from .sweep.reporting import report
     from .sweep.results import results_of
     from .sweep.running import plan, run
+    from .sweep.scoring import ClipScorer
 
     def open_model(name: str) -> ImageModel:
         return opened_model(name or image_model)
@@ -54,9 +58,11 @@ def sweep(
     todo = plan(asked, folder, open_model)
     _check(todo)
     _say_plan(todo, limit)
+    score = ClipScorer.load(scorer) if scorer else None
     with counting_bar("loading the model", "pictures") as tell:
         try:
-            rows = run(todo, folder, open_model, tell, limit=limit, cache=PictureCache.of_user())
+            cache = PictureCache.of_user()
+            rows = run(todo, folder, open_model, tell, limit=limit, cache=cache, score=score)
         except KeyboardInterrupt:
             screen().say("stopped; the same command goes on from here")
             raise

@@ -189,7 +189,8 @@ def run(
             finished is safe, and the next run goes on from there.
     """
     rows, tasks = dict(todo.rows), todo.todo[:limit]
-    if not tasks:
+    unscored = [task for task in todo.tasks if score and _unscored(rows.get(task.key))]
+    if not tasks and not unscored:
         return rows
     with _writing(out, rows, len(todo.tasks)), _alone(out):
         journal, model = Journal(out / "rows.jsonl"), None
@@ -205,7 +206,20 @@ def run(
             journal.append(row)
             rows[row.key] = row
         tell(len(tasks), len(tasks), "")
+        for task in unscored:
+            row = rows[task.key]
+            row = replace(row, agreement=_agreement(row, task, out, score))
+            journal.append(row)
+            rows[row.key] = row
     return rows
+
+
+def _unscored(row: Row | None) -> bool:
+    return row is not None and row.agreement is None
+
+
+def _agreement(row: Row, task: Task, out: Path, score: Score | None) -> float | None:
+    return score and score(decode_image(out / row.file), task.settings.prompt)
 
 
 def _row(task: Task, model: Remembering | None, out: Path, score: Score | None) -> Row:

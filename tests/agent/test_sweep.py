@@ -333,3 +333,68 @@ def test_a_peak_is_of_what_runs_within() -> None:
         pass
     assert large.bytes is not None and small.bytes is not None
     assert large.bytes - small.bytes > 150_000_000
+
+
+# ── Agreement with prompts ───────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CLIP model made from its configuration; random weights."""
+    import torch
+    from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
+
+    from limner.tests.tiny_image_models import _tokenizer
+
+    folder = tmp_path_factory.mktemp("clip")
+    tokenizer = _tokenizer(folder, "<|endoftext|>")
+    words = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1,
+             "num_attention_heads": 2, "vocab_size": len(tokenizer),
+             "eos_token_id": tokenizer.eos_token_id}  # fmt: skip
+    eyes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1,
+            "num_attention_heads": 2, "image_size": 32, "patch_size": 16}  # fmt: skip
+    torch.manual_seed(0)
+    CLIPModel(CLIPConfig(text_config=words, vision_config=eyes, projection_dim=16)).save_pretrained(
+        folder
+    )
+    tokenizer.save_pretrained(folder)
+    CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=32).save_pretrained(folder)
+    return folder
+
+
+def test_agreement_is_what_clip_itself_says(clip: Path) -> None:
+    import torch
+    from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer
+
+    from limner.agent.sweep.scoring import ClipScorer
+
+    model = CLIPModel.from_pretrained(clip)
+    image, prompt = Image.effect_noise((80, 60), 60).convert("RGB"), "a red boat " * 60
+    words = CLIPTokenizer.from_pretrained(clip)(prompt, truncation=True, max_length=77,
+                                                return_tensors="pt")  # fmt: skip
+    assert words["input_ids"].shape == (1, 77)
+    pixels = CLIPImageProcessor.from_pretrained(clip)(images=image, return_tensors="pt")
+    with torch.no_grad():
+        logits = model(**words, **pixels).logits_per_image
+    expected = float(logits / model.logit_scale.detach().exp())
+    assert ClipScorer.load(str(clip))(image, prompt) == pytest.approx(expected, abs=1e-5)
+
+
+def test_what_was_drawn_without_a_scorer_is_scored_later(here: Run, clip: Path) -> None:
+    here(GRID, "--limit", "6")
+    before = {row["image_path"]: row for row in table()}
+    assert {row["prompt_agreement"] for row in table()} == {""}
+    told = counts(here(GRID, "--scorer", str(clip), "--json"))
+    assert (told["reused"], told["drawn"]) == (6, 10)
+    rows = table()
+    assert all(-1 <= float(row["prompt_agreement"]) <= 1 for row in rows)
+    for row in rows:
+        if (old := before.get(row["image_path"])) is not None:
+            same = {k: v for k, v in row.items() if k != "prompt_agreement"}
+            assert same == {k: v for k, v in old.items() if k != "prompt_agreement"}
+    assert "agreement with the prompt" in Path("grid/sweep.html").read_text(encoding="utf-8")
+
+
+def test_a_scorer_that_is_none(here: Run, tmp_path: Path) -> None:
+    assert here(GRID, "--scorer", str(tmp_path)).returncode == 3
+    assert not Path("grid").exists()
