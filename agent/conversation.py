@@ -7,7 +7,6 @@ it in the background; until then nothing heavy is imported.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,13 +19,13 @@ from typing import TYPE_CHECKING, cast
 
 from ..errors import ModelError, SourceError, UserError
 from ..tools.media import decode_image
-from ..tools.ocr import Line
 from ..tools.video import check_video, is_video
-from .answer import Answer
+from .edits import command_of, parse_command, picture_of
 from .events import AnswerReady, Event, Failed, PictureDropped, PictureStarted, StepStarted
+from .last import Last, attached_to, last_of
 from .profiles import TIMEOUT, Choice
-from .sessions import Session, Sessions
-from .state import Attachment, Exchange
+from .sessions import Sessions
+from .state import Exchange
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
 __all__ = ["Conversation", "Last", "Queued"]
 
 _PAUSE = 0.8  # seconds without a key after which loading goes on
-_ATTACHED = re.compile(r"a[1-9]\d*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,45 +49,6 @@ class Queued:
 
     name: str
     image: Path | bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Last:
-    """The latest answer and what is known of how it came about.
-
-    Attributes:
-        question: as asked.
-        answer: what it ended in.
-        attachments: the pictures that came with it, with what was read off them.
-        history: the exchanges before it.
-        searches: how many times the library was searched; 0 where it was not or that is unknown.
-        dropped: pictures that were left out, and why.
-    """
-
-    question: str
-    answer: Answer
-    attachments: tuple[Attachment, ...] = ()
-    history: tuple[Exchange, ...] = ()
-    searches: int = 0
-    dropped: tuple[str, ...] = ()
-
-    @property
-    def wordings(self) -> tuple[str, ...]:
-        """What the library was searched for, worded as the step ``retrieve`` words it."""
-        if self.answer.refused:
-            return ()
-        from .wording import wordings  # loads numpy, which the prompt need not wait for
-
-        return wordings(self.question, self.history, self.attachments)
-
-    @property
-    def rewordings(self) -> tuple[str, ...]:
-        """What it was searched for the second time, worded as the step ``grade`` words it."""
-        if self.searches < 2:
-            return ()
-        from .wording import reworded
-
-        return reworded(self.question, self.wordings)
 
 
 class Conversation:
@@ -162,7 +121,7 @@ class Conversation:
 
     def _open(self, name: str) -> None:
         self.session = self.sessions.open(name)
-        self.last = _last(self.session)
+        self.last = last_of(self.session)
 
     # ── attachments ──────────────────────────────────────────────────────────────────────────
 
@@ -238,6 +197,7 @@ class Conversation:
             endpoint=endpoint,
             timeout=self._timeout,
             image_model=self._image_model,
+            previews=True,
             session=name,
         )
 
@@ -297,12 +257,34 @@ class Conversation:
             LimnerError: the turn did not start.
             KeyboardInterrupt: the person stopped it before anything was written.
         """
-        agent = self._ready()
-        agent.session = self.session if self.kept else None
-        history = agent.session.history() if agent.session else ()
-        self._searches, self._wanted, self._dropped = 0, {}, {}
+        agent, history = self._at_turn()
         images = [queued.image for queued in self.queued]
         return self._turn(question, agent.stream(question, images), history, show)
+
+    def redraw(self, argument: str, show: Callable[[Event], None]) -> AnswerReady | Failed:
+        """Draw a generated picture of the conversation differently; what is queued stays queued.
+
+        Args:
+            argument: its number and what changes, as typed: ``2 seed=7``.
+            show: told of every event before the last.
+
+        Raises:
+            UserError: there is no such picture, or it cannot be drawn so.
+        """
+        number, changes = parse_command(argument)
+        picture = picture_of((turn.answer for turn in reversed(self.session.turns)), number)
+        agent, history = self._at_turn()
+        events, queued = agent.stream_redraw(changes, picture), self.queued[:]
+        last = self._turn(command_of(changes), events, history, show)
+        self.queued[:] = queued
+        return last
+
+    def _at_turn(self) -> tuple[Agent, tuple[Exchange, ...]]:
+        """The agent, ready for a new turn of this conversation, and what came before."""
+        agent = self._ready()
+        agent.session = self.session if self.kept else None
+        self._searches, self._wanted, self._dropped = 0, {}, {}
+        return agent, agent.session.history() if agent.session else ()
 
     def retry(self, show: Callable[[Event], None]) -> AnswerReady | Failed:
         """Go on with the turn that an error or a kill cut short, from its last finished step.
@@ -364,27 +346,11 @@ class Conversation:
         self.last = Last(
             question,
             answer,
-            _attached(answer),
+            attached_to(answer),
             history,
             self._searches,
             tuple(f"{self._wanted.get(n, '')}: {why}" for n, why in self._dropped.items()),
         )
-
-
-def _attached(answer: Answer) -> tuple[Attachment, ...]:
-    """The attachments of a turn with what was read off them: passages a1, a2 and so on."""
-    return tuple(
-        Attachment(p.image or "", p.source, (Line(p.text, p.box or (0, 0, 0, 0), 1.0),))
-        for p in answer.passages
-        if _ATTACHED.fullmatch(p.id)
-    )
-
-
-def _last(session: Session) -> Last | None:
-    if not session.count:
-        return None
-    turn = session.recent[-1]
-    return Last(turn.question, turn.answer, _attached(turn.answer), session.history()[:-1])
 
 
 def _can_write(folder: Path) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
+from PIL import Image
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.spinner import Spinner
@@ -27,6 +28,7 @@ from .events import (
     ToolCalled,
 )
 from .plain_text import clean, clean_line
+from .terminal_pictures import can_show, half_blocks
 
 __all__ = ["Preview"]
 
@@ -43,6 +45,7 @@ _STEPS = {
     "compose": "putting it together",
 }
 _MEASURE = 100  # columns, as the answer itself will have
+_COLUMNS, _ROWS = 32, 12  # of a drawing that is not finished
 _TAIL = 8_000  # characters that can be on a screen at once
 _CITATION = r"\[a?[1-9]\d{0,3}\]"
 
@@ -59,6 +62,7 @@ class Preview:
         self._parser = DraftParser()
         self._pieces: list[str | Slot] = []
         self._pictures: dict[int, str] = {}
+        self._drawing: Image.Image | None = None
         self._spinner = Spinner("dots")
         self._say("loading the models")
         self._live = Live(
@@ -95,7 +99,10 @@ class Preview:
                 self._pictures[event.slot] = {"draw": "drawing"}.get(event.kind, "looking")
             case PictureStep():
                 self._pictures[event.slot] = f"drawing, step {event.k} of {event.n}"
+                self._say(self._pictures[event.slot])
+                self._drawing = event.preview or self._drawing
             case PictureReady():
+                self._drawing = None
                 self._pictures[event.slot] = "ready"
             case PictureDropped():
                 self._pictures[event.slot] = f"left out: {event.reason}"
@@ -108,8 +115,15 @@ class Preview:
     def _render(self) -> RenderableType:
         width = min(self._console.width, _MEASURE)
         lines = self._text().wrap(self._console, width)
-        room = max(self._console.height - 3, 1)
-        return Group(*lines[-room:], self._spinner)
+        small = self._small()
+        room = max(self._console.height - 3 - (_ROWS if small else 0), 1)
+        return Group(*lines[-room:], *small, self._spinner)
+
+    def _small(self) -> list[RenderableType]:
+        """How far the drawing has come, in characters, which a line can be written over."""
+        if self._drawing is None or not can_show(self._console):
+            return []
+        return [half_blocks(self._drawing, min(_COLUMNS, self._console.width), _ROWS)]
 
     def _text(self) -> Styled:
         """The end of the draft, as much as a screen can hold."""

@@ -19,7 +19,7 @@ from .conversation import Conversation
 from .events import AnswerReady, Failed
 from .preview import Preview
 from .profiles import TIMEOUT
-from .repl_commands import Commands, Leave
+from .repl_commands import Commands, Leave, Turn
 from .repl_input import Prompt, piped_lines, quiet
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Repl:
             image_model=image_model,
         )
         self._screen = screen
-        self._commands = Commands(self._talk, screen, self._retry)
+        self._commands = Commands(self._talk, screen, self._answer)
         self._interactive = bool(sys.stdin) and sys.stdin.isatty() and screen.out.is_terminal
 
     def run(self) -> None:
@@ -123,7 +123,7 @@ class Repl:
             return
         try:
             if not self._commands.run(line):
-                self._answer(line)
+                self._answer(lambda show: self._talk.ask(line, show))
         except Leave:
             raise
         except LimnerError as error:
@@ -136,17 +136,9 @@ class Repl:
             self._screen.say("stopped")
         self._screen.print("")
 
-    def _answer(self, question: str) -> None:
+    def _answer(self, turn: Turn) -> None:
         with Preview(self._screen.err) as preview:
-            last = self._talk.ask(question, preview.show)
-        self._told(last)
-
-    def _retry(self) -> None:
-        with Preview(self._screen.err) as preview:
-            last = self._talk.retry(preview.show)
-        self._told(last)
-
-    def _told(self, last: AnswerReady | Failed) -> None:
+            last = turn(preview.show)
         if isinstance(last, AnswerReady):
             self._screen.print_answer(last.answer)
         else:

@@ -25,9 +25,13 @@ if TYPE_CHECKING:
     from ..index.passage import Passage
     from ..tools.media import MediaStore
     from .conversation import Conversation, Last
+    from .events import AnswerReady, Event, Failed
     from .terminal import Screen
 
-__all__ = ["Commands", "Leave"]
+__all__ = ["Commands", "Leave", "Turn"]
+
+Turn = Callable[[Callable[["Event"], None]], "AnswerReady | Failed"]
+"""Something that is answered: told where its events go, it gives the last one."""
 
 _COMMAND = re.compile(r"/[\w?-]*")
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
@@ -53,14 +57,14 @@ class Commands:
     Args:
         conversation: what they look at and change.
         screen: where they answer.
-        again: goes on with a question that was cut short.
+        answer: shows a turn of the conversation as it goes, and what it ends in.
     """
 
     def __init__(
-        self, conversation: Conversation, screen: Screen, again: Callable[[], None]
+        self, conversation: Conversation, screen: Screen, answer: Callable[[Turn], None]
     ) -> None:
         self._talk = conversation
-        self._again = again
+        self._answer = answer
         self._screen = screen
         rows = (
             ("/attach PATH", "add a picture to the next question", self.attach),
@@ -70,6 +74,7 @@ class Commands:
             ("/show N", "source N in full, with its picture", self.show),
             ("/why", "how the last answer came about", self.why),
             ("/export FILE", "save the conversation as .md, .html or .json", self.export),
+            ("/redraw [N] [seed=7 …]", "draw a generated picture differently", self.redraw),
             ("/retry", "go on with a question that an error cut short", self.retry),
             ("/sessions", "the conversations that are kept", self.sessions),
             ("/resume NAME", "go on with one of them", self.resume),
@@ -114,7 +119,11 @@ class Commands:
 
     def retry(self, _: str = "") -> None:
         """Go on with a question that an error cut short."""
-        self._again()
+        self._answer(self._talk.retry)
+
+    def redraw(self, argument: str) -> None:
+        """Draw a generated picture again, with another seed or what is named."""
+        self._answer(lambda show: self._talk.redraw(argument, show))
 
     # ── pictures for the next question ───────────────────────────────────────────────────────
 

@@ -105,7 +105,7 @@ def test_tab_offers_commands_pictures_and_names(
 
 
 def test_a_line_that_begins_with_a_path_is_a_question() -> None:
-    commands = Commands(None, Screen(), lambda: None)  # type: ignore[arg-type]
+    commands = Commands(None, Screen(), lambda turn: None)  # type: ignore[arg-type]
     assert not commands.run("/tmp/shot.png what is this?")
     assert not commands.run("what is /help?")
     with pytest.raises(UserError, match="there is no command /"):
