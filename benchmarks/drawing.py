@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,8 @@ def main() -> None:
         ["model", "median", "least", "most", "at most 1.03"],
         [[n, s["median"], s["min"], s["max"], s["median"] <= 1.03] for n, s in figures.items()],
     )
-    common.write(given.out, {"weights": "random", "seconds": seconds, "ours_over_bare": figures})
+    body = {"weights": "random", "diffusers": version("diffusers"), "ours_over_bare": figures}
+    common.write(given.out, body | {"seconds": seconds})
 
 
 if __name__ == "__main__":
