@@ -19,6 +19,7 @@ from PIL import Image
 
 from limner.tests.agent.painting import Painter, open_painter
 from limner.tools.image_models import opening
+from limner.tools.image_models.base import ImageRequest
 from limner.tools.image_models.provenance import read
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -129,6 +130,13 @@ def test_what_a_record_says_cannot_steer_a_terminal(here: Run) -> None:
     assert run.returncode == 0 and "boat" in run.stdout
     for sign in ("\x1b", "\x07", "\u202e", "\u200b"):
         assert sign not in run.stdout
+
+
+def test_an_escape_that_spans_two_words_takes_no_quotes_along() -> None:
+    from limner.agent.drawn import again
+
+    drawn = Painter("a\x1b]0;").generate(ImageRequest("b\x07; c"), lambda *_: None)
+    assert shlex.split(again(drawn))[-1] == "b; c"
 
 
 FAULTS = [

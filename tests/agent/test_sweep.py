@@ -152,6 +152,15 @@ def test_a_picture_that_was_deleted_is_drawn_again(here: Run, monkeypatch: Any) 
     assert (told["reused"], told["drawn"]) == (15, 1)
 
 
+def test_a_picture_that_was_cut_short_is_drawn_again(here: Run, monkeypatch: Any) -> None:
+    monkeypatch.setenv("LIMNER_CACHE", "off")
+    here(GRID)
+    path = Path("grid") / table()[3]["image_path"]
+    path.write_bytes(path.read_bytes()[:-40])
+    assert counts(here(GRID, "--json"))["drawn"] == 1
+    assert read(path) is not None
+
+
 def test_a_picture_whose_row_was_lost_is_not_drawn_again(here: Run, monkeypatch: Any) -> None:
     monkeypatch.setenv("LIMNER_CACHE", "off")
     here(GRID)

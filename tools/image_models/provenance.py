@@ -16,7 +16,6 @@ import io
 import json
 import math
 import struct
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -136,11 +135,11 @@ def _no_number(word: str) -> float:
 def _chunk(data: bytes, name: str) -> str | None:
     """The text of the record's chunk; the first counts, and it stands before the pixels."""
     start = _KEYWORD.encode() + b"\0"
-    for kind, body, whole in _chunks(data):
+    for kind, body in _chunks(data):
         if kind != b"iTXt" or not body.startswith(start):
             continue
         packed, method, rest = body[len(start)], body[len(start) + 1], body[len(start) + 2 :]
-        if not whole or packed or method or rest[:2] != b"\0\0":
+        if packed or method or rest[:2] != b"\0\0":
             raise SourceError(f"{name}: its record of how it was drawn is damaged", _HINT)
         return _text(rest[2:], name)
     return None
@@ -153,17 +152,15 @@ def _text(data: bytes, name: str) -> str:
         raise SourceError(f"{name}: its record of how it was drawn is no text", _HINT) from None
 
 
-def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bool]]:
-    """Kind, body and whether its checksum fits, of each chunk that is small enough for a record."""
+def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Kind and body of each chunk small enough for a record; decoding has checked their sums."""
     at = len(_SIGNATURE)
     while data.startswith(_SIGNATURE) and at + 12 <= len(data):
         length, kind = struct.unpack(">I4s", data[at : at + 8])
         if kind == b"IDAT":
             return
         if len(_KEYWORD) + 3 <= length <= _LARGEST:
-            body = data[at + 8 : at + 8 + length]
-            (checksum,) = struct.unpack(">I", data[at + 8 + length : at + 12 + length] or bytes(4))
-            yield kind, body, zlib.crc32(kind + body) == checksum
+            yield kind, data[at + 8 : at + 8 + length]
         at += 12 + length
 
 
