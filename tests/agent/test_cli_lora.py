@@ -113,6 +113,7 @@ def test_faults(
     assert (place / "pictures").is_dir()
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_a_checkpoint_and_the_same_command_goes_on(base: Path, place: Path) -> None:
     command = [
         *(sys.executable, "-m", "limner", "lora", "train", "pictures", "--base", str(base)),

@@ -114,13 +114,16 @@ def train(
     checkpoint, family = base_of(base)
     settings = checked(settings, checkpoint)
     assert settings.resolution is not None and settings.alpha is not None
+    folder = path.with_suffix(".training")
+    if describe is not None:
+        describe = training_state.remembering(describe, folder / "captions.json")
     pictures = found(images, settings.resolution, captions, settings.trigger, describe)
     del describe  # a captioner's memory is needed now
     for skipped, reason in pictures.skipped:
         say(f"skipped: {skipped.name}: {reason}")
     for note in pictures.notes:
         say(note)
-    state = State(path.with_suffix(".training"), asked(settings, checkpoint, pictures))
+    state = State(folder, asked(settings, checkpoint, pictures))
     with state.alone():
         begun = state.load()
         if begun is None and path.exists():

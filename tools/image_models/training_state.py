@@ -10,7 +10,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +19,9 @@ from typing import Any
 from PIL import Image
 
 from ...errors import UserError
+from .checking import digest_of
 
-__all__ = ["Checkpoint", "State", "write", "write_picture"]
+__all__ = ["Checkpoint", "State", "remembering", "write", "write_picture"]
 
 _ANEW = "delete the folder to start anew"
 
@@ -180,6 +181,28 @@ def write(path: Path, data: bytes, hint: str) -> None:
     except OSError as error:
         part.unlink(missing_ok=True)
         raise _unwritable(path, error, hint) from error
+
+
+def remembering(describe: Callable[[Image.Image], str], path: Path) -> Callable[[Image.Image], str]:
+    """A captioner that is asked about a picture once, however often a run is cut short.
+
+    Args:
+        describe: says what a picture shows.
+        path: keeps what it said.
+    """
+    try:
+        known: dict[str, str] = {str(k): str(v) for k, v in json.loads(path.read_bytes()).items()}
+    except (OSError, ValueError, AttributeError):
+        known = {}
+
+    def described(image: Image.Image) -> str:
+        key = digest_of(image, "RGB")
+        if key not in known:
+            known[key] = describe(image)
+            write(path, json.dumps(known).encode(), "make room and type the same again")
+        return known[key]
+
+    return described
 
 
 def write_picture(path: Path, image: Image.Image) -> None:
