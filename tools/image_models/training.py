@@ -27,6 +27,7 @@ from .training_state import State
 
 __all__ = ["Settings", "Step", "Stopped", "Trained", "train"]
 
+_WORK = 1.6  # a step's bytes over those that are counted: measured with SD 1.5 on a CPU
 _TIMED = 3  # steps after which the time left can be told
 
 
@@ -306,7 +307,7 @@ def _frugal(
     assert settings.resolution is not None
     weights, kept = memory(checkpoint, dtype, settings.resolution, settings.batch, settings.rank)
     free = free_memory(device)
-    frugal = bool(free) and weights + kept > 0.9 * free
+    frugal = bool(free) and weights + _WORK * kept > free
     words = f"{_bytes(weights)} for weights, {_bytes(kept)} for a step, on {device}"
     if free:
         words += f", where {_bytes(free)} are free"
