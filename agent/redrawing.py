@@ -26,7 +26,7 @@ from ..tools.ocr import read_lines
 from .answer import Answer, Generated, Picture, Text
 from .asking import seen_at
 from .drawing import Stopped, drawn, next_seed, request_of, the_painter
-from .edits import Changes, Edit
+from .edits import Changes, Edit, command_of
 from .events import PictureStarted
 from .plain_text import shortened
 from .state import Dropped, TurnState
@@ -153,19 +153,20 @@ def _within(plan: _Plan, edit: Edit, model: ImageModel, work: Workbench) -> _Pla
             f"{model.name} cannot draw a part of a picture anew", 'whole: /redraw prompt="…"'
         )
     image = work.media.open(edit.picture.media)
-    box = edit.changes.mask or _place(edit.region, image, work)
+    box = edit.changes.mask or _place(edit, image, work)
     mask = _mask(image.size, box)
     request = replace(plan.request, reference=image, mask=mask)
     kept = work.media.put(mask.convert("RGB"))
     return _Plan(_strong(request, edit.changes, _STRENGTH_WITHIN), edit.picture.media, kept)
 
 
-def _place(words: str, image: Image.Image, work: Workbench) -> Box:
-    """Where something is on a picture: a line that says it, else where the chat model sees it.
+def _place(edit: Edit, image: Image.Image, work: Workbench) -> Box:
+    """Where an edit’s region is: around a line that says it, else where the chat model sees it.
 
     Raises:
         UserError: nobody can tell.
     """
+    words = edit.region
     line = best_line(words, entries(read_lines(image)))
     boxes = (line.box,) if line else seen_at(words, image, work)
     if not boxes:
@@ -173,7 +174,7 @@ def _place(words: str, image: Image.Image, work: Workbench) -> Box:
             f"nothing here can tell where “{words}” is on the picture, which is "
             f"{image.width}×{image.height} pixels; the part must be given by its left, upper, "
             "right and lower edge",
-            "/redraw mask=X0,Y0,X1,Y1",
+            f"{command_of(edit.changes)} mask=X0,Y0,X1,Y1",
         )
     edges = list(zip(*boxes, strict=True))
     x, y = _MARGIN * image.width, _MARGIN * image.height

@@ -469,7 +469,7 @@ def test_what_nobody_can_find_is_said_with_what_is_needed(library: Library) -> N
         answer = agent.ask("remove the dock")
     assert answer.pictures == ()
     assert "where “dock” is" in answer.text
-    assert "/redraw mask=X0,Y0,X1,Y1" in answer.text
+    assert "/redraw 'prompt=a lighthouse' mask=X0,Y0,X1,Y1" in answer.text
 
 
 # ── in plain words, to a model that reads ────────────────────────────────────────────────────
