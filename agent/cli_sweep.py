@@ -30,7 +30,7 @@ def register(app: typer.Typer) -> None:
 def sweep(
     grid: Annotated[Path, typer.Argument(help="A TOML file, see examples/sweeps.")],
     out: Annotated[
-        Path | None, typer.Option(help="Where it all goes; the grid's name if left out.")
+        Path | None, typer.Option(help="Where it all goes; GRID-sweep if left out.")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Draw at most so many now.")] = None,
     image_model: ImageModelOption = None,
@@ -54,7 +54,7 @@ def sweep(
     def open_model(name: str) -> ImageModel:
         return opened_model(name or image_model)
 
-    asked, folder = read_grid(grid), out or Path(grid.stem)
+    asked, folder = read_grid(grid), out or Path(f"{grid.stem}-sweep")
     todo = plan(asked, folder, open_model)
     _check(todo)
     _say_plan(todo, limit)

@@ -49,6 +49,9 @@ def report(grid: Grid, results: Sequence[Result], out: Path) -> Report:
         out / "sweep.html",
         tuple(out / "sheets" / f"{n:03}.png" for n in range(1, len(sheets) + 1)),
     )
+    for old in (out / "sheets").glob("[0-9]*.png"):  # of a grid that was larger
+        if old not in written.sheets:
+            old.unlink()
     write_csv(results, written.table)
     for path, sheet in zip(written.sheets, sheets, strict=True):
         paint(sheet, out, path)

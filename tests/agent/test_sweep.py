@@ -24,6 +24,7 @@ from limner.tests.agent.painting import Painter, open_painter
 from limner.tools.image_models import opening
 from limner.tools.image_models.provenance import read
 
+REAL = opening.open_model
 PAINTING = Path(__file__).with_name("painting.py")
 FIRST = ["prompt", "height", "width", "steps"]
 FIRST += ["guidance", "scheduler", "latency_s", "image_path"]
@@ -54,7 +55,7 @@ def here(
     return run
 
 
-def table(folder: str | Path = "grid") -> list[dict[str, str]]:
+def table(folder: str | Path = "grid-sweep") -> list[dict[str, str]]:
     with (Path(folder) / "results.csv").open(newline="", encoding="utf-8") as stream:
         return list(csv.DictReader(stream))
 
@@ -69,12 +70,12 @@ GRID = 'prompt = ["a boat", "a cat"]\nsteps = [2, 3]\nscheduler = ["euler", "dpm
 
 def test_a_sweep_from_grid_to_table(here: Run) -> None:
     run = here(GRID)
-    assert run.returncode == 0 and run.stdout.endswith("grid/sweep.html\n")
+    assert run.returncode == 0 and run.stdout.endswith("grid-sweep/sweep.html\n")
     assert "16 pictures, 16 to draw" in run.stderr
     rows = table()
     assert list(rows[0])[:8] == FIRST and len(rows) == 16
     for row in rows:
-        signed = read(Path("grid") / row["image_path"])
+        signed = read(Path("grid-sweep") / row["image_path"])
         assert signed is not None and signed.untouched
         drawn = signed.drawn
         assert (drawn.prompt, str(drawn.steps), drawn.scheduler, str(drawn.seed)) == (
@@ -147,7 +148,7 @@ def test_failed_rows_give_way_to_drawn_ones(tmp_path: Path) -> None:
 def test_a_picture_that_was_deleted_is_drawn_again(here: Run, monkeypatch: Any) -> None:
     monkeypatch.setenv("LIMNER_CACHE", "off")
     here(GRID)
-    (Path("grid") / table()[3]["image_path"]).unlink()
+    (Path("grid-sweep") / table()[3]["image_path"]).unlink()
     told = counts(here(GRID, "--json"))
     assert (told["reused"], told["drawn"]) == (15, 1)
 
@@ -155,7 +156,7 @@ def test_a_picture_that_was_deleted_is_drawn_again(here: Run, monkeypatch: Any) 
 def test_a_picture_that_was_cut_short_is_drawn_again(here: Run, monkeypatch: Any) -> None:
     monkeypatch.setenv("LIMNER_CACHE", "off")
     here(GRID)
-    path = Path("grid") / table()[3]["image_path"]
+    path = Path("grid-sweep") / table()[3]["image_path"]
     path.write_bytes(path.read_bytes()[:-40])
     assert counts(here(GRID, "--json"))["drawn"] == 1
     assert read(path) is not None
@@ -164,7 +165,7 @@ def test_a_picture_that_was_cut_short_is_drawn_again(here: Run, monkeypatch: Any
 def test_a_picture_whose_row_was_lost_is_not_drawn_again(here: Run, monkeypatch: Any) -> None:
     monkeypatch.setenv("LIMNER_CACHE", "off")
     here(GRID)
-    rows = Path("grid/rows.jsonl")
+    rows = Path("grid-sweep/rows.jsonl")
     rows.write_bytes(rows.read_bytes()[:-30])  # torn
     monkeypatch.setattr(Painter, "generate", None)
     told = counts(here(GRID, "--json"))
@@ -190,14 +191,14 @@ def test_models_are_opened_once_each(here: Run, monkeypatch: Any) -> None:
 )
 def test_a_grid_of_which_nothing_can_be_drawn(here: Run, text: str, says: str) -> None:
     run = here(text)
-    assert run.returncode == 1 and says in run.stderr and not Path("grid").exists()
+    assert run.returncode == 1 and says in run.stderr and not Path("grid-sweep").exists()
 
 
 def test_one_sweep_at_a_time_writes_into_a_folder(here: Run) -> None:
     from filelock import FileLock
 
-    Path("grid").mkdir()
-    with FileLock("grid/.lock"):
+    Path("grid-sweep").mkdir()
+    with FileLock("grid-sweep/.lock"):
         run = here(GRID)
     assert run.returncode == 1 and "another sweep" in run.stderr
 
@@ -265,7 +266,7 @@ def test_an_interrupt_ends_in_130_and_keeps_what_is_done(tmp_path: Path) -> None
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130 and "goes on from here" in err and "Traceback" not in err
-    assert len(Journal(tmp_path / "grid" / "rows.jsonl").rows()) >= 3
+    assert len(Journal(tmp_path / "grid-sweep" / "rows.jsonl").rows()) >= 3
 
 
 @pytest.mark.slow
@@ -285,12 +286,12 @@ def test_killed_three_times_it_finishes_and_draws_nothing_twice(tmp_path: Path, 
     told = json.loads(out)
     assert (told["pictures"], told["left"], told["failed"]) == (200, 0, 0)
     assert told["reused"] >= 150
-    rows = table(tmp_path / "grid")
+    rows = table(tmp_path / "grid-sweep")
     asked = {(row["prompt"], row["steps"], row["seed"]) for row in rows}
     assert len(rows) == len(asked) == 200
     assert len({row["image_path"] for row in rows}) == 200
     for row in rows:
-        signed = read(tmp_path / "grid" / row["image_path"])
+        signed = read(tmp_path / "grid-sweep" / row["image_path"])
         assert signed is not None and signed.untouched and signed.drawn.prompt == row["prompt"]
     begun = [line for line in (tmp_path / "log").read_text().splitlines() if "begun" in line]
     assert len(set(begun)) == 200
@@ -312,7 +313,7 @@ def _started(folder: Path, delay: str, cache: str = "off", *options: str) -> Any
 
 
 def _wait_for_rows(folder: Path, process: subprocess.Popen[str], count: int) -> None:
-    path = folder / "grid" / "rows.jsonl"
+    path = folder / "grid-sweep" / "rows.jsonl"
     until = time.monotonic() + 120
     while not path.exists() or path.read_bytes().count(b"\n") < count:
         assert process.poll() is None and time.monotonic() < until
@@ -401,9 +402,27 @@ def test_what_was_drawn_without_a_scorer_is_scored_later(here: Run, clip: Path) 
         if (old := before.get(row["image_path"])) is not None:
             same = {k: v for k, v in row.items() if k != "prompt_agreement"}
             assert same == {k: v for k, v in old.items() if k != "prompt_agreement"}
-    assert "agreement with the prompt" in Path("grid/sweep.html").read_text(encoding="utf-8")
+    assert "agreement with the prompt" in Path("grid-sweep/sweep.html").read_text(encoding="utf-8")
 
 
 def test_a_scorer_that_is_none(here: Run, tmp_path: Path) -> None:
     assert here(GRID, "--scorer", str(tmp_path)).returncode == 3
-    assert not Path("grid").exists()
+    assert not Path("grid-sweep").exists()
+
+
+def test_the_small_example_with_a_diffusion_model(
+    here: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from limner.tests.tiny_image_models import image_model
+
+    monkeypatch.setattr(opening, "open_model", REAL)
+    folder = image_model(tmp_path / "model", "sd15")
+    example = Path(__file__).parents[2] / "examples" / "sweeps" / "tiny.toml"
+    run = here(example.read_text(encoding="utf-8"), "--image-model", str(folder), "--limit", "5")
+    assert run.returncode == 0, run.stderr
+    rows = table()
+    assert len(rows) == 5 and {row["model"] for row in rows} == {"model"}
+    assert all(float(row["latency_s"]) > 0 and float(row["steps_per_s"]) > 0 for row in rows)
+    assert all(float(row["peak_memory_mb"]) > 1 for row in rows)
+    run = here(example.read_text(encoding="utf-8"), "--image-model", str(folder), "--limit", "2")
+    assert "5 done in earlier runs, 2 to draw, about " in run.stderr

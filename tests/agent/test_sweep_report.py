@@ -145,6 +145,8 @@ def test_the_page_and_the_sheets(tmp_path: Path) -> None:
         results.append(Result(settings, row))
     results[3] = Result(results[3].settings, Row("3", failed=HOSTILE))
     (tmp_path / "pictures" / "2.png").unlink()
+    (tmp_path / "sheets").mkdir()
+    (tmp_path / "sheets" / "007.png").write_bytes(b"of a larger grid")
     written = report(grid, results, tmp_path)
     text = written.page.read_text(encoding="utf-8")
     page = Page()
@@ -156,6 +158,7 @@ def test_the_page_and_the_sheets(tmp_path: Path) -> None:
         assert link.startswith("data:image/jpeg;base64,") or re.fullmatch(r"pictures/\d\.png", link)
     assert "://" not in text.replace("http://www.w3.org/2000/svg", "")
     (sheet,) = written.sheets
+    assert list((tmp_path / "sheets").iterdir()) == [sheet]
     with Image.open(sheet) as image:
         assert image.width > 2 * 256 and image.height > 2 * 256
     lines = written.table.read_text(encoding="utf-8").splitlines()

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 from contextlib import suppress
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Self
@@ -58,6 +59,7 @@ def _adapter(name: str) -> list[str]:
         return []  # the model will say what is wrong with it
 
 
+@cache
 def _version(package: str) -> str:
     try:
         return version(package)
