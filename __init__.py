@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .agent.agent import Agent
     from .agent.answer import Answer, Generated, Marked, Picture, Retrieved, Text
+    from .agent.edits import Changes
     from .errors import LimnerError
     from .index.library import Library
     from .index.passage import Passage
@@ -20,6 +21,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Agent",
     "Answer",
+    "Changes",
     "Generated",
     "Library",
     "LimnerError",
@@ -33,6 +35,7 @@ __all__ = [
 _HOME = {
     "Agent": "agent.agent",
     "Answer": "agent.answer",
+    "Changes": "agent.edits",
     "Generated": "agent.answer",
     "Library": "index.library",
     "LimnerError": "errors",

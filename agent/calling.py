@@ -23,7 +23,7 @@ from ..tools.grounding import best_line
 from ..tools.layout import entries
 from ..tools.media import png_bytes
 from ..tools.ocr import Line, read_lines
-from ..tools.safety import refusal
+from ..tools.safety import drawing_refusal
 from .state import Attachment
 from .workbench import Workbench
 
@@ -175,7 +175,7 @@ class Toolbox:
         raise UserError(f"there is no picture {label!r}")
 
     def _draw(self, words: str) -> str:
-        if rule := refusal(words):
+        if rule := drawing_refusal(words):
             return rule.message
         line = " ".join(words.split()).replace("]]", "")
         return f"Put this alone on a line where the picture is to stand: [[draw: {line}]]"

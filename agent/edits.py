@@ -237,12 +237,16 @@ def command_of(changes: Changes) -> str:
 
     Example:
         >>> command_of(Changes(prompt="a red boat", seed=7))
-        "/redraw 'prompt=a red boat' seed=7"
+        "/redraw prompt='a red boat' seed=7"
     """
     named = changes.named
     if changes.size is not None:
         named["size"] = f"{changes.size[0]}x{changes.size[1]}"
     if changes.mask is not None:
         named["mask"] = ",".join(f"{edge:.12g}" for edge in changes.mask)
-    parts = (f"{name}={value}" for name, value in named.items())
-    return " ".join(["/redraw", *map(shlex.quote, parts)])
+    parts = (f"{name}={shlex.quote(_typed(value))}" for name, value in named.items())
+    return " ".join(["/redraw", *parts])
+
+
+def _typed(value: object) -> str:
+    return str(value).removesuffix(".0") if isinstance(value, float) else str(value)

@@ -21,9 +21,13 @@ from limner.agent.render import to_html, to_json_dict, to_markdown
 from limner.agent.terminal import Screen
 from limner.errors import ModelError
 from limner.index.library import Library
+from limner.tests.tiny_janus import janus
 from limner.tools.chat_models.scripted import Scripted
 from limner.tools.image_models.base import GeneratedImage, ImageRequest
+from limner.tools.image_models.cache import PictureCache, Remembering
 from limner.tools.image_models.fake import HashPainter
+from limner.tools.image_models.janus import Janus
+from limner.tools.image_models.janus_reading import JanusReader
 from limner.tools.image_models.provenance import read
 
 QUESTION = "When is high water?"
@@ -306,3 +310,26 @@ def test_ctrl_c_ends_a_drawing_within_a_step_and_the_turn_can_go_on(library: Lib
     assert isinstance(done, AnswerReady)
     assert origin_of(done.answer).prompt == "a boat"
     agent.close()
+
+
+# ── an image model that reads too ────────────────────────────────────────────────────────────
+
+
+def test_janus_looks_at_what_it_has_drawn(
+    library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also behind what remembers its pictures; a chat model that quotes sees none."""
+    painter = Janus.load(str(janus(tmp_path / "janus")))
+    remembering = Remembering(painter, PictureCache(tmp_path / "cache"))
+    asked: list[str] = []
+
+    def shows(self: JanusReader, picture: Image.Image, words: str) -> bool | None:
+        asked.append(words)
+        assert self._weights is painter.weights  # loaded once for both
+        return True
+
+    with Agent(library, chat_model=Scripted(replies=[DRAFT]), image_model=remembering) as agent:
+        agent.ask(QUESTION)  # its own look, whatever random weights say
+        monkeypatch.setattr(JanusReader, "shows", shows)
+        assert origin_of(agent.ask(QUESTION)).confirmed
+    assert asked == ["a red boat and two gulls"]

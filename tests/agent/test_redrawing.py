@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from limner.agent.answer import Answer, Generated, Picture
 from limner.agent.checkpoints import serializer
 from limner.agent.edit_words import grammar
 from limner.agent.edits import Changes, Edit, command_of, parse_command
-from limner.agent.events import PictureReady, PictureStep, StepStarted
+from limner.agent.events import AnswerReady, PictureReady, PictureStarted, PictureStep, StepStarted
 from limner.agent.housekeeping import collect
 from limner.errors import LimnerError, ModelMissing, UserError
 from limner.index.library import Library
@@ -269,6 +270,28 @@ def test_the_steps_are_told_as_of_any_turn(library: Library) -> None:
     assert len([e for e in events if isinstance(e, PictureReady)]) == 1
 
 
+def test_one_that_was_cut_short_goes_on(library: Library) -> None:
+    class Waiting(Editor):
+        waits = threading.Event()
+
+        def generate(self, request: ImageRequest, on_step: Any) -> GeneratedImage:
+            if self.asked:
+                assert self.waits.wait(10)
+            return super().generate(request, on_step)
+
+    with agent_of(library, Waiting()) as agent:
+        agent.ask("Draw it")
+        events = agent.stream_redraw(Changes(seed=6, mask=(0, 0, 32, 32)))
+        while not isinstance(next(events), PictureStarted):
+            pass
+        threading.Timer(0.2, Waiting.waits.set).start()
+        events.throw(KeyboardInterrupt())  # type: ignore[attr-defined]
+        assert agent.pending == "/redraw seed=6 mask=0,0,32,32"
+        *_, done = agent.resume()
+        assert isinstance(done, AnswerReady)
+        assert (origin_of(done.answer).seed, bool(origin_of(done.answer).mask)) == (6, True)
+
+
 def test_what_a_model_raises_is_told_in_the_answer(library: Library) -> None:
     class Failing(Editor):
         def generate(self, request: ImageRequest, on_step: Any) -> GeneratedImage:
@@ -469,7 +492,7 @@ def test_what_nobody_can_find_is_said_with_what_is_needed(library: Library) -> N
         answer = agent.ask("remove the dock")
     assert answer.pictures == ()
     assert "where “dock” is" in answer.text
-    assert "/redraw 'prompt=a lighthouse' mask=X0,Y0,X1,Y1" in answer.text
+    assert "/redraw prompt='a lighthouse' mask=X0,Y0,X1,Y1" in answer.text
 
 
 # ── in plain words, to a model that reads ────────────────────────────────────────────────────
