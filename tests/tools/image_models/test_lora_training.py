@@ -461,3 +461,23 @@ def test_a_captioner_is_asked_once_though_the_run_is_cut(
         train(images, base, out, short, describe=describe, say=told.append)
     assert len(asked) == 3
     assert any("longer than the model reads" in words for words in told)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_the_width_learns_nearly_the_same(dtype: str, models: Path, images: Path) -> None:
+    checkpoint, family = training.base_of(str(models / "sdxl"))
+    found, gradients = training.found(images, 64).examples, []
+    for width in ("float32", dtype):
+        learner = training_model.Learner(
+            checkpoint, family, device="cpu", dtype=width, rank=2, alpha=2, seed=3,
+            checkpointing=False,
+        )  # fmt: skip
+        examples, _ = learner.encoded(found, 64)
+        lost = learner.loss(examples, 0, 2)
+        lost.backward()
+        assert lost.dtype == torch.float32
+        assert {weight.dtype for weight in learner.weights.values()} == {torch.float32}
+        gradients.append(torch.cat([w.grad.flatten() for w in learner.weights.values()]))
+        assert learner.scaled == (width == "float16")
+    similarity = torch.nn.functional.cosine_similarity(*gradients, dim=0)
+    assert float(similarity) > 0.97
