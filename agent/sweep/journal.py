@@ -34,6 +34,7 @@ class Row:
         model: its name.
         revision: which weights.
         device: that drew it.
+        checked: a safety checker has looked at it.
         seconds: of drawing, without loading.
         before: it was drawn before this sweep; then ``seconds`` are of that time.
         peak_memory: bytes, of the GPU's memory or the process's; None where it was not measured.
@@ -53,6 +54,7 @@ class Row:
     model: str = ""
     revision: str = ""
     device: str = ""
+    checked: bool = False
     seconds: float = 0.0
     before: bool = False
     peak_memory: int | None = None

@@ -75,6 +75,7 @@ def to_html(title: str, results: Sequence[Result], sheets: Sequence[Sheet], fold
         summary=_summary(results),
         sheets=[_sheet(sheet, folder, side) for sheet in sheets],
         plot=plot,
+        unchecked=sum(not result.row.checked for result in done),
         scored=any(result.row.agreement is not None for result in done),
         fastest=[_facts(result) for result in fastest(results)],
         largest=[_facts(result) for result in largest(results)],

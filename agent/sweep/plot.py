@@ -53,8 +53,8 @@ class _Scale:
     """From values to pixels, with round numbers to mark."""
 
     def __init__(self, values: Sequence[float], start: float, end: float) -> None:
-        low, high = min(0.0, *values) if min(values) >= 0 else min(values), max(values)
-        if low == high:
+        low, high = min(0.0, *values), max(values)
+        if high - low < 1e-6 * max(1.0, abs(low)):  # as good as equal
             high = low + 1
         self.step = _round((high - low) / 5)
         self.low = math.floor(low / self.step) * self.step
@@ -124,7 +124,7 @@ def _legend(groups: Sequence[str]) -> list[str]:
         colour = _COLOURS[min(n, len(_COLOURS) - 1)]
         words = escape(group if len(group) <= 24 else f"{group[:23]}…")
         parts.append(
-            f'<circle cx="{x}" cy="{y - 4}" r="4.5" fill="{colour}"/>'
+            f'<circle cx="{x}" cy="{y - 4}" r="4.5" fill="{colour}" class="key"/>'
             f'<text x="{x + 12}" y="{y}">{words}</text>'
         )
     return parts

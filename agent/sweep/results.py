@@ -22,7 +22,7 @@ COLUMNS = (
     *("prompt", "height", "width", "steps", "guidance", "scheduler", "latency_s", "image_path"),
     *("seed", "model", "revision", "negative", "lora", "lora_weight", "strength", "reference"),
     *("mask", "device", "steps_per_s", "peak_memory_mb", "sharpness", "prompt_agreement"),
-    *("drawn_before", "status", "reason"),
+    *("checked", "drawn_before", "status", "reason"),
 )
 
 
@@ -113,6 +113,7 @@ def _measured(row: Row) -> dict[str, object]:
         "peak_memory_mb": "" if row.peak_memory is None else f"{row.peak_memory / 1e6:.0f}",
         "sharpness": f"{row.sharpness:.1f}",
         "prompt_agreement": "" if row.agreement is None else f"{row.agreement:.4f}",
+        "checked": "yes" if row.checked else "no",
         "drawn_before": "yes" if row.before else "no",
     }
 

@@ -247,6 +247,7 @@ def _row(task: Task, model: Remembering | None, out: Path, score: Score | None) 
         model=drawn.model,
         revision=drawn.revision,
         device=drawn.device,
+        checked=drawn.checked,
         seconds=drawn.seconds,
         before=before,
         peak_memory=peak,

@@ -82,6 +82,7 @@ def test_a_sweep_from_grid_to_table(here: Run) -> None:
             *(row["prompt"], row["steps"], row["scheduler"], row["seed"]),
         )
         assert (row["status"], row["width"], row["model"]) == ("done", "64", "painter")
+        assert row["checked"] == "no"
         assert float(row["sharpness"]) == pytest.approx(sharpness(drawn.image), abs=0.06)
         assert float(row["latency_s"]) == pytest.approx(drawn.seconds, abs=0.001)
     assert len({row["image_path"] for row in rows}) == 16

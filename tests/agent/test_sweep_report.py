@@ -9,7 +9,7 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -55,7 +55,10 @@ def test_the_front_is_what_nothing_beats(points: list[tuple[float, float]]) -> N
     assert front == sorted(front)
 
 
+@settings(max_examples=300)
 @given(st.lists(st.tuples(numbers, st.floats(-1e6, 1e6)), max_size=12))
+@example([(0.0, 5e-324)])
+@example([(0.0, -1e6), (1e-9, -1e6 + 1e-9)])
 def test_the_plot_is_whole(points: list[tuple[float, float]]) -> None:
     svg = pareto_svg([FAILED, *(result(HOSTILE, *point) for point in points)])
     if not points:
@@ -153,6 +156,7 @@ def test_the_page_and_the_sheets(tmp_path: Path) -> None:
     page.feed(text)
     assert "script" not in page.tags and page.tags.count("img") == 2
     assert "<script>alert(1)</script>" in page.text and "\x1b" not in text and "\u202e" not in text
+    assert "no safety checker has looked at 3 of them" in page.text
     assert "its file is missing" in page.text and "highest steps" in page.text.lower()
     for link in page.links:
         assert link.startswith("data:image/jpeg;base64,") or re.fullmatch(r"pictures/\d\.png", link)
