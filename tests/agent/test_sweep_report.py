@@ -141,11 +141,11 @@ def test_the_page_and_the_sheets(tmp_path: Path) -> None:
     grid = Grid(HOSTILE, (one,))
     (tmp_path / "pictures").mkdir()
     results = []
-    for n, settings in enumerate(one.settings()):
+    for n, chosen in enumerate(one.settings()):
         Image.effect_noise((96, 64), 50).convert("RGB").save(tmp_path / "pictures" / f"{n}.png")
         row = Row(str(n), file=f"pictures/{n}.png", width=96, height=64, steps=2, seconds=n + 0.5,
                   sharpness=n * 10.0, model=HOSTILE, scheduler=HOSTILE)  # fmt: skip
-        results.append(Result(settings, row))
+        results.append(Result(chosen, row))
     results[3] = Result(results[3].settings, Row("3", failed=HOSTILE))
     (tmp_path / "pictures" / "2.png").unlink()
     (tmp_path / "sheets").mkdir()
