@@ -20,6 +20,7 @@ from limner.tests.tiny_adapters import PIPELINES, adapter
 from limner.tests.tools.image_models.conftest import picture
 from limner.tools.image_models import lora
 from limner.tools.image_models.base import ImageRequest
+from limner.tools.image_models.cache import key_of
 from limner.tools.image_models.diffusion import Diffusion
 
 FAMILIES = tuple(PIPELINES)
@@ -284,3 +285,16 @@ def test_the_order_of_naming_changes_nothing(data: st.DataObject, adapters: dict
     assert found == lora.chosen(shuffled)
     assert all(adapter.weight for adapter in found)
     assert len({adapter.digest for adapter in found}) == len(found)
+
+
+def test_a_name_that_stands_for_another_adapter_is_another_picture(
+    painter: Painter, adapters: dict[str, str], own_folder: Path
+) -> None:
+    own_folder.mkdir()
+    keys = []
+    for name in ("one", "kohya", "one"):
+        data = Path(adapters[f"sd15 {name}"]).read_bytes()
+        (own_folder / "neon.safetensors").unlink(missing_ok=True)
+        (own_folder / "neon.safetensors").write_bytes(data)
+        keys.append(key_of(painter("sd15"), ImageRequest(PROMPT, lora=(("neon", 1.0),))))
+    assert keys[0] == keys[2] != keys[1]
