@@ -63,6 +63,7 @@ class Conversation:
         endpoint: of a server, as for `limner.agent.agent.Agent`.
         timeout: seconds without a word after which a server is given up.
         image_model: a folder or a name of what draws, as for `limner.agent.agent.Agent`.
+        previews: whether `PictureStep` brings a picture of how far a drawing has come.
 
     Attributes:
         profile: the name of the profile that all this comes to.
@@ -87,6 +88,7 @@ class Conversation:
         endpoint: str | None = None,
         timeout: float = TIMEOUT,
         image_model: str | None = None,
+        previews: bool = False,
     ) -> None:
         self.library = library
         named = chat_model if isinstance(chat_model, str) else None
@@ -98,6 +100,7 @@ class Conversation:
         self._endpoint = endpoint
         self._timeout = timeout
         self._image_model = image_model
+        self._previews = previews
         self._agent: Agent | None = None
         self._loading: Thread | None = None
         self._hurry = Flag()
@@ -197,7 +200,7 @@ class Conversation:
             endpoint=endpoint,
             timeout=self._timeout,
             image_model=self._image_model,
-            previews=True,
+            previews=self._previews,
             session=name,
         )
 

@@ -21,6 +21,7 @@ from .preview import Preview
 from .profiles import TIMEOUT
 from .repl_commands import Commands, Leave, Turn
 from .repl_input import Prompt, piped_lines, quiet
+from .terminal_pictures import can_show
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -71,6 +72,7 @@ class Repl:
             endpoint=endpoint,
             timeout=timeout,
             image_model=image_model,
+            previews=can_show(screen.err),
         )
         self._screen = screen
         self._commands = Commands(self._talk, screen, self._answer)
