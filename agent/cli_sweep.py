@@ -84,12 +84,11 @@ def _check(todo: Plan) -> None:
     """Say what is wrong with a grid of which nothing can be drawn.
 
     Raises:
-        UserError: with the first reason.
+        LimnerError: the first reason.
     """
-    if todo.tasks and all(task.fault for task in todo.tasks):
-        raise UserError(
-            f"nothing of the grid can be drawn: {todo.tasks[0].fault}", "limner draw -h"
-        )
+    faults = [task.fault for task in todo.tasks if task.fault]
+    if faults and len(faults) == len(todo.tasks):
+        raise faults[0]
 
 
 def _say_plan(todo: Plan, limit: int | None) -> None:

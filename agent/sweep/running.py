@@ -47,13 +47,13 @@ class Task:
     Attributes:
         settings: of the grid.
         key: which picture it is.
-        fault: why it cannot be drawn; empty as far as that is known.
+        fault: why it cannot be drawn, as far as that is known.
         seconds: that it is expected to take; None where that is not known.
     """
 
     settings: Settings
     key: str
-    fault: str = ""
+    fault: LimnerError | None = None
     seconds: float | None = None
 
 
@@ -92,13 +92,13 @@ def plan(grid: Grid, out: Path, open_model: Open) -> Plan:
         open_model: from the name in the settings to a model.
     """
     tasks: list[Task] = []
-    model: ImageModel | str = ""
+    model: ImageModel | LimnerError | None = None
     at_hand: str | None = None
     known: dict[Settings, float | None] = {}
     for settings in grid.settings():
         if settings.model != at_hand:
             at_hand, model = settings.model, _opened(open_model, settings.model)
-        if isinstance(model, str):
+        if model is None or isinstance(model, LimnerError):
             tasks.append(Task(settings, _failing(settings), model))
             continue
         try:
@@ -109,18 +109,18 @@ def plan(grid: Grid, out: Path, open_model: Open) -> Plan:
                 known[alike] = model.estimate(request).seconds
             tasks.append(Task(settings, key, seconds=known[alike]))
         except LimnerError as error:
-            tasks.append(Task(settings, _failing(settings), str(error)))
+            tasks.append(Task(settings, _failing(settings), error))
     keys = {task.key for task in tasks}
     rows = {k: row for k, row in Journal(out / "rows.jsonl").rows().items() if k in keys}
     return Plan(tuple(tasks), {k: row for k, row in rows.items() if _stands(row, out)})
 
 
-def _opened(open_model: Open, name: str) -> ImageModel | str:
+def _opened(open_model: Open, name: str) -> ImageModel | LimnerError:
     """A model, or why there is none."""
     try:
         return open_model(name)
     except LimnerError as error:
-        return str(error)
+        return error
 
 
 def _stands(row: Row, out: Path) -> bool:
@@ -225,7 +225,7 @@ def _agreement(row: Row, task: Task, out: Path, score: Score | None) -> float | 
 def _row(task: Task, model: Remembering | None, out: Path, score: Score | None) -> Row:
     """Of one picture, whose file is on the disk then; of one that failed, the reason."""
     if task.fault or model is None:
-        return Row(task.key, failed=task.fault)
+        return Row(task.key, failed=str(task.fault))
     own = PictureCache(out / "pictures", None)
     try:
         drawn, before, peak = _drawn(task, model, own)

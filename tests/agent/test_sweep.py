@@ -188,7 +188,7 @@ def test_models_are_opened_once_each(here: Run, monkeypatch: Any) -> None:
 
 @pytest.mark.parametrize(
     ("text", "says"),
-    [("prompt = 5", "prompt"), ('prompt = "a"\nguidance = 99', "nothing of the grid can be drawn")],
+    [("prompt = 5", "prompt"), ('prompt = "a"\nguidance = 99', "--guidance 5")],
 )
 def test_a_grid_of_which_nothing_can_be_drawn(here: Run, text: str, says: str) -> None:
     run = here(text)
@@ -427,3 +427,10 @@ def test_the_small_example_with_a_diffusion_model(
     assert all(float(row["peak_memory_mb"]) > 1 for row in rows)
     run = here(example.read_text(encoding="utf-8"), "--image-model", str(folder), "--limit", "2")
     assert "5 done in earlier runs, 2 to draw, about " in run.stderr
+
+
+def test_a_model_that_is_not_here_is_told_as_such(here: Run, monkeypatch: Any) -> None:
+    monkeypatch.setattr(opening, "open_model", REAL)
+    run = here(GRID + '\nmodel = "nobody/nothing-at-all"')
+    assert run.returncode == 3 and "limner models pull nobody/nothing-at-all" in run.stderr
+    assert not Path("grid-sweep").exists()
