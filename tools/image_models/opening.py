@@ -50,7 +50,7 @@ _KINDS = (
     _Kind("a folder of diffusers (SDXL, SDXL-Turbo, SD 1.5, LCM)", "model_index.json",
           lambda told: True, _diffusion),
     _Kind("a folder of Janus in transformers' form", "config.json",
-          lambda told: told.get("model_type") == "janus", _janus),
+          lambda told: told.get("model_type") in ("janus", "multi_modality"), _janus),
 )  # fmt: skip
 
 
