@@ -64,13 +64,21 @@ def snapshot(repository: str, revision: str = "") -> tuple[Path, str]:
 def need_safetensors(folder: Path, optional: bool = False) -> None:
     """Refuse a folder whose weights are in another format: those may run code when loaded.
 
+    One with an adapter's settings is refused too: they may name another folder or repository, whose
+    weights would be loaded in place of these.
+
     Args:
         folder: of a model or one of its layers.
         optional: whether a layer may have no weights at all.
 
     Raises:
-        ModelMissing: no safetensors, or only others.
+        ModelMissing: no safetensors, or only others; or an adapter.
     """
+    if (folder / "adapter_config.json").exists():
+        raise ModelMissing(
+            f"{folder}: an adapter, not a whole model (adapter_config.json)",
+            "merge it into its model and give that folder",
+        )
     others = any(path for pattern in _PICKLED for path in folder.glob(pattern))
     if not any(folder.glob("*.safetensors")) and (others or not optional):
         raise ModelMissing(
