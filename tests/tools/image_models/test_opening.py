@@ -29,7 +29,8 @@ def test_folders_of_diffusers_and_of_janus(tmp_path: Path) -> None:
 
 def test_janus_as_it_was_published_is_told_what_to_take(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "multi_modality"}')
-    (tmp_path / "model.safetensors").write_bytes(b"")
+    for name in ("model.safetensors", "tokenizer.json"):
+        (tmp_path / name).write_text("{}")
     with pytest.raises(ModelError, match="published form") as told:
         open_model(str(tmp_path))
     assert "deepseek-community" in told.value.hint
