@@ -9,14 +9,20 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 
 from ..errors import ModelError, ModelMissing, UserError
-from ..tools.model_files import HUB_FILES, HUB_REVISIONS, need_safetensors
+from ..tools.model_files import HUB_REVISIONS, need_safetensors, wanted_files
 
 __all__ = ["KNOWN", "Known", "Place", "cache_folder", "place_of", "pull"]
 
 _MORE = {"--chat-model": ("preprocessor_config.json",), "--embedding-model": ("modules.json",)}
+
+_PARTS = (
+    *("model_index.json", "unet/config.json", "vae/config.json"),
+    "scheduler/scheduler_config.json",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,10 @@ KNOWN = (
     *_family("--chat-model", "Qwen/Qwen2.5-VL-{}-Instruct", "3B", "7B", "32B", "72B"),
     *_family("--chat-model", "Qwen/Qwen3-VL-{}-Instruct", "2B", "4B", "8B", "32B"),
     *_family("--chat-model", "llava-hf/llava-onevision-qwen2-{}-ov-hf", "0.5b", "7b"),
+    *_family("--image-model", "stabilityai/stable-diffusion-xl-{}-1.0", "base", "refiner"),
+    *_family("--image-model", "{}", "stabilityai/sdxl-turbo"),
+    *_family("--image-model", "stable-diffusion-v1-5/{}", "stable-diffusion-v1-5"),
+    *_family("--image-model", "deepseek-community/Janus-Pro-{}", "1B", "7B"),
     *_family("--embedding-model", "Qwen/Qwen3-Embedding-{}", "0.6B", "4B", "8B"),
     *_family("--reranker", "Qwen/Qwen3-Reranker-{}", "0.6B", "4B", "8B"),
 )
@@ -113,7 +123,8 @@ def pull(name: str) -> Place:
     failure = _fetched(name, HUB_REVISIONS.get(name, "") or None)
     place = place_of(name)
     if failure is None:
-        need_safetensors(place.folder)
+        drawn = (place.folder / "model_index.json").is_file()
+        need_safetensors(place.folder / "unet" if drawn else place.folder)
         return place
     if place.here:
         return place
@@ -133,8 +144,11 @@ def _fetched(name: str, revision: str | None) -> tuple[str, str] | None:
     if constants.HF_HUB_OFFLINE:
         return "HF_HUB_OFFLINE is set", f"unset HF_HUB_OFFLINE, {elsewhere}"
     try:
-        HfApi().model_info(name, revision=revision, timeout=10.0)  # fails at once, where it must
-        snapshot_download(name, revision=revision, allow_patterns=list(HUB_FILES))
+        told = HfApi().model_info(
+            name, revision=revision, timeout=10.0
+        )  # fails at once, if it must
+        files = wanted_files([file.rfilename for file in told.siblings or ()])
+        snapshot_download(name, revision=revision, allow_patterns=[escape(file) for file in files])
     except Exception as error:  # the hub's client raises of many kinds; each says what happened
         kind = type(error).__name__
         reason = " ".join(str(error).split())[:120] or kind
@@ -163,10 +177,22 @@ def _newest(kept: Path) -> str:
 
 def _missing(folder: Path, name: str) -> Iterator[str]:
     """The files that a model needs and has not, as far as can be told without the hub."""
+    if _is_of_diffusers(folder, name):
+        yield from (file for file in _PARTS if not (folder / file).is_file())
+        weights = (f"{part}/*.safetensors" for part in ("unet", "vae"))
+        yield from (pattern for pattern in weights if not any(folder.glob(pattern)))
+        return
     needed = ["config.json", "tokenizer_config.json", *_weights(folder)]
     role = next((known.role for known in KNOWN if known.name == name), "")
     needed += _MORE.get(role, ())
-    return (file for file in needed if not (folder / file).is_file())
+    yield from (file for file in needed if not (folder / file).is_file())
+
+
+def _is_of_diffusers(folder: Path, name: str) -> bool:
+    if (folder / "model_index.json").is_file():
+        return True
+    drawing = Known(name, "--image-model") in KNOWN and "Janus" not in name
+    return drawing and not (folder / "config.json").is_file()
 
 
 def _weights(folder: Path) -> list[str]:

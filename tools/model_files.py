@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 
 from ..errors import ModelMissing
 
-__all__ = ["HUB_FILES", "HUB_REVISIONS", "fingerprint", "need_safetensors", "sha256_of", "snapshot"]
+__all__ = [
+    "DIFFUSION_PARTS",
+    "HUB_FILES",
+    "HUB_REVISIONS",
+    "fingerprint",
+    "need_safetensors",
+    "sha256_of",
+    "snapshot",
+    "wanted_files",
+]
 
 # Commits as pinned by many independent projects: the hub itself could not be asked here.
 HUB_REVISIONS = {
@@ -24,6 +35,12 @@ HUB_FILES = (
     *("tokenizer.model", "merges.txt", "vocab.txt", "*/merges.txt"),
 )
 """What of a model on the hub is fetched and looked for: weights, settings, tokenizer."""
+
+DIFFUSION_PARTS = (
+    *("unet", "vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "scheduler"),
+    *("safety_checker", "feature_extractor"),
+)
+"""The folders of an image model in the form of diffusers."""
 
 _SAMPLES = 64  # places at which a file of weights is looked at; the whole may be gigabytes
 _PICKLED = ("*.bin", "*.pt", "*.pth")
@@ -59,6 +76,25 @@ def snapshot(repository: str, revision: str = "") -> tuple[Path, str]:
             f"hf download {repository} --revision {commit}" if revision else pull,
         ) from None
     return folder, folder.name
+
+
+def wanted_files(files: Sequence[str]) -> list[str]:
+    """Those of a repository's files that are fetched.
+
+    Of an image model in the form of diffusers these are its parts, not the single files of other
+    programs; of weights that are there in full and in half width, the half.
+
+    Args:
+        files: all of them, as paths inside the repository.
+    """
+    if "model_index.json" not in files:
+        return [file for file in files if any(fnmatch(file, pattern) for pattern in HUB_FILES)]
+    parts = [file for file in files if file.partition("/")[0] in DIFFUSION_PARTS]
+    full = {file.replace(".fp16.", ".") for file in parts if file.endswith(".fp16.safetensors")}
+    kept = (".json", "merges.txt", ".safetensors")
+    return ["model_index.json"] + [
+        file for file in parts if file.endswith(kept) and file not in full
+    ]
 
 
 def need_safetensors(folder: Path, optional: bool = False) -> None:
