@@ -1,0 +1,1 @@
+"""How the pocket image model was trained: the recipe, from packages alone."""

