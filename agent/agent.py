@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.tools import BaseTool, StructuredTool
+from langchain_core.tools import BaseTool
 
-from ..errors import DeveloperError, LimnerError, ModelError, QuestionError
+from ..errors import LimnerError, ModelError, QuestionError
 from ..index.library import Library
 from ..index.passage import Passage
 from ..tools.chat_models.extractive import Extractive
@@ -35,7 +35,9 @@ from .composing import partial
 from .edits import UNCHANGED, Changes, Edit, command_of, picture_of, pictures_of
 from .events import AnswerReady, Event, Failed, SourcesFound, StepFinished, TextDelta, ToolCalled
 from .grading import CALIBRATIONS
+from .own_tools import approver, own_tools
 from .profiles import TIMEOUT, Choice, chat_model_of, label_of
+from .questions import checked_question
 from .redrawing import possible
 from .sessions import Session, Sessions
 from .state import Attachment, TurnState, fresh
@@ -45,8 +47,6 @@ if TYPE_CHECKING:
     from .graph import Graph
 
 __all__ = ["Agent", "Attachable"]
-
-_LONGEST_QUESTION = 32_000
 
 _PICTURES = 3
 """Latest answers among which a picture is looked for that a question asks to have redrawn."""
@@ -77,14 +77,15 @@ class Agent:
             model and new ones are written down. Without one nothing is remembered.
         tools: LangChain tools, or functions with docstrings, that the chat model may call beside
             its own (search_library, zoom, draw), if it calls functions.
-        approve: asked before one of them runs, with its name and arguments; one whose metadata
-            says ``{"acts": False}`` only reads, and runs unasked. Nobody approves if left out.
+        approve: a plain function, asked before one of them runs, with its name and arguments;
+            only ``True`` allows it. One whose metadata says ``{"acts": False}`` only reads, and
+            runs unasked. Nobody approves if left out.
 
     Raises:
         ModelMissing: a model is not there: weights, a package, or a server.
         ModelError: it is there, and not as it should be.
-        DeveloperError: no such profile, or an endpoint that is missing, is none, or contradicts
-            the profile or the chat model.
+        DeveloperError: no such profile; an endpoint that is missing, is none, or contradicts the
+            profile or the chat model; no tool, two of one name, or no plain function to approve.
 
     Example:
         >>> with Library.open("my-library") as library, Agent(library) as agent:
@@ -123,8 +124,8 @@ class Agent:
             image_model=_by_name(image_model) if isinstance(image_model, str) else image_model,
             picture_checker=picture_checker,
             previews=previews,
-            tools=tuple(map(_as_tool, tools)),
-            approve=approve,
+            tools=own_tools(tools),
+            approve=approver(approve),
         )
 
     def _workbench(self, chat_model: BaseChatModel, encoder: Encoder) -> Workbench:
@@ -219,7 +220,7 @@ class Agent:
         Raises:
             QuestionError, SourceError: before anything starts, as for ``ask``.
         """
-        question = _checked(question)
+        question = checked_question(question)
         media = self._work.media
         attachments = tuple(a for n, one in enumerate(images, 1) for a in attached(one, n, media))
         history = self.session.history() if self.session else ()
@@ -379,23 +380,3 @@ def _by_name(name: str) -> ImageModel:
     from ..tools.image_models.opening import open_model
 
     return Remembering(open_model(name), PictureCache.of_user())
-
-
-def _as_tool(given: BaseTool | Callable[..., Any]) -> BaseTool:
-    if isinstance(given, BaseTool):
-        return given
-    try:
-        return StructuredTool.from_function(given)
-    except (TypeError, ValueError, AttributeError) as error:
-        raise DeveloperError(f"{given!r} is no tool: {error}", "give it a docstring") from None
-
-
-def _checked(question: str) -> str:
-    if not question.strip():
-        raise QuestionError("the question is empty", 'limner ask "your question"')
-    if len(question) > _LONGEST_QUESTION:
-        raise QuestionError(
-            f"the question has {len(question):,} characters; {_LONGEST_QUESTION:,} is the most",
-            "put long texts into a file and add it to the library",
-        )
-    return question.strip()

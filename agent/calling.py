@@ -27,13 +27,16 @@ from ..tools.safety import drawing_refusal
 from .state import Attachment
 from .workbench import Workbench
 
-__all__ = ["CALLS", "ROUNDS", "Toolbox", "offered", "uses_tools"]
+__all__ = ["CALLS", "OFFERED", "ROUNDS", "Toolbox", "offered", "uses_tools"]
 
 ROUNDS = 4
 """Times that a draft may be interrupted by calls; then the model is told to answer."""
 
 CALLS = 12
 """Calls in a turn; further ones are refused."""
+
+OFFERED = ("search_library", "zoom", "draw")
+"""The names of our own tools."""
 
 _FOUND = 4  # passages of a search
 _MOST = 24  # passages in a turn
@@ -104,13 +107,20 @@ class Toolbox:
             return "No more calls are possible. Answer with what you have."
         self._left -= 1
         acts = (tool.metadata or {}).get("acts", tool in self._work.tools)
-        if acts and not self._work.approve(tool.name, call["args"]):
+        if acts and not self._allowed(call):
             return "The person did not allow this. Nothing was done."
         try:
             result = tool.invoke(call["args"])
         except Exception as error:  # a tool may raise whatever it likes; the turn goes on
             return f"{tool.name} failed: {str(error)[:500]}"
         return result if isinstance(result, list) else str(result)[:_LONGEST]
+
+    def _allowed(self, call: ToolCall) -> bool:
+        """Whether the caller said yes: not maybe, not a word, and not by breaking down."""
+        try:
+            return self._work.approve(call["name"], call["args"]) is True
+        except Exception:
+            return False
 
     # ── our own ──────────────────────────────────────────────────────────────────────────────
 

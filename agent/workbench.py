@@ -21,7 +21,7 @@ __all__ = ["Approve", "Workbench", "nobody_approves"]
 
 
 Approve = Callable[[str, dict[str, Any]], bool]
-"""Asked whether a tool of that name may act with those arguments."""
+"""Asked whether a tool of that name may act with those arguments; only ``True`` allows it."""
 
 
 def nobody_approves(name: str, arguments: dict[str, Any]) -> bool:
@@ -47,7 +47,8 @@ class Workbench:
         reads: whether the chat model understands what it is asked; one that quotes does not.
         tools: the caller's own, beside those that every chat model with function calls is offered;
             one that only reads says so in its metadata, ``{"acts": False}``.
-        approve: asked before any other of them runs, with its name and arguments.
+        approve: asked before any other of them runs, with its name and arguments; only ``True``
+            allows it.
         stopped: set when nobody waits for the turn any more; models end within one token.
     """
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from limner.agent.agent import Agent
 from limner.agent.answer import Marked
-from limner.agent.calling import CALLS, ROUNDS
+from limner.agent.calling import CALLS, OFFERED, ROUNDS, Toolbox
 from limner.agent.events import AnswerReady, TextDelta, ToolCalled
 from limner.errors import DeveloperError
 from limner.index.library import Library
@@ -184,6 +186,62 @@ def test_a_tool_that_acts_asks_first(library: Library) -> None:
     Agent(library, chat_model=chat, tools=[send, clock], approve=approve).ask("When is it high?")
     assert done == ["hello"] and asked == [("send", {"text": "hello"})]
     assert results(chat)[0] == "sent"
+
+
+class _Truthy:
+    def __bool__(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("said", ["no", "yes", 1, None, [False], _Truthy(), ValueError("no")])
+def test_only_true_allows(library: Library, said: Any) -> None:
+    done: list[str] = []
+
+    def delete_file(path: str) -> str:
+        """Delete a file."""
+        done.append(path)
+        return "deleted"
+
+    def approve(name: str, arguments: dict[str, Any]) -> Any:
+        if isinstance(said, Exception):
+            raise said
+        return said
+
+    chat = model(call("delete_file", path="/all"), "Done. [1]")
+    Agent(library, chat_model=chat, tools=[delete_file], approve=approve).ask("When is it high?")
+    assert done == [] and "did not allow" in results(chat)[0]
+
+
+def test_a_promise_to_answer_is_no_approval(library: Library) -> None:
+    async def later(name: str, arguments: dict[str, Any]) -> bool:
+        return False
+
+    class Later:
+        async def __call__(self, name: str, arguments: dict[str, Any]) -> bool:
+            return False
+
+    for approve in (later, partial(later), Later(), True):
+        with pytest.raises(DeveloperError, match="approve is no plain function"):
+            Agent(library, chat_model=model("x"), approve=approve)  # type: ignore[arg-type]
+
+
+def test_names_of_tools_are_their_own(library: Library) -> None:
+    def depth(place: str) -> str:
+        """How deep the water is."""
+        return place
+
+    def draw(prompt: str) -> str:
+        """Draw money from the bank."""
+        return prompt
+
+    with pytest.raises(DeveloperError, match="'draw' is called as one of Limner's is"):
+        Agent(library, chat_model=model("x"), tools=[draw])
+    with pytest.raises(DeveloperError, match="'depth' is called as another one is"):
+        Agent(library, chat_model=model("x"), tools=[depth, tool(depth)])
+    box = Toolbox(
+        replace(Agent(library, chat_model=model("x"))._work, image_model=HashPainter()), [], []
+    )
+    assert {own.name for own in box.tools} == set(OFFERED)
 
 
 def test_a_plain_function_is_a_tool(library: Library) -> None:
