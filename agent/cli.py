@@ -44,6 +44,7 @@ from .cli_lora import register as register_lora
 from .cli_models import register as register_models
 from .cli_sweep import register as register_sweep
 from .profiles import TIMEOUT, Choice
+from .questions import checked_question
 
 if TYPE_CHECKING:
     from ..index.library import Library
@@ -134,7 +135,7 @@ def ask(
     """Answer a question in text and pictures."""
     from .render import save, to_be_saved, to_json_dict
 
-    choice = chosen(context)
+    choice, question = chosen(context), checked_question(question)
     if export is not None:
         to_be_saved(export)
     images = [_attachment(name) for name in attach or []]

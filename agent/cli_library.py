@@ -24,6 +24,7 @@ from .cli_common import (
     progress_bar,
     screen,
 )
+from .questions import sendable
 
 if TYPE_CHECKING:
     from ..index.filters import Filter
@@ -161,6 +162,7 @@ def search(
     """Find passages by meaning and by words."""
     if not query.strip():
         raise QuestionError("there is nothing to search for", 'limner search "paper jam"')
+    query = sendable(query)
     where = _filter(source, folder, page, kind, since, until)
     with existing_library(library, embedding_model, reranker) as opened:
         found = opened.why(query, k, where)

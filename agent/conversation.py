@@ -24,6 +24,7 @@ from .edits import command_of, parse_command, picture_of
 from .events import AnswerReady, Event, Failed, PictureDropped, PictureStarted, StepStarted
 from .last import Last, attached_to, last_of
 from .profiles import TIMEOUT, Choice
+from .questions import checked_question
 from .sessions import Sessions
 from .state import Exchange
 
@@ -260,6 +261,7 @@ class Conversation:
             LimnerError: the turn did not start.
             KeyboardInterrupt: the person stopped it before anything was written.
         """
+        question = checked_question(question)
         agent, history = self._at_turn()
         images = [queued.image for queued in self.queued]
         return self._turn(question, agent.stream(question, images), history, show)
