@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from ..errors import LibraryLocked, UserError
-from .profiles import Choice, Contradiction
+from ..errors import DeveloperError, LibraryLocked, UserError
+from .profiles import Choice
 
 if TYPE_CHECKING:
     from ..index.library import Library, Progress, Report
@@ -120,8 +120,11 @@ def chosen(context: typer.Context) -> Choice:
     """The chat model that the command line and, where it leaves that open, variables name.
 
     Raises:
-        BadParameter: they contradict each other.
+        BadParameter: they contradict each other, there is no such profile, or the address of a
+            server is missing or is none.
     """
+    from ..tools.chat_models.server import base_of
+
     given = {name: context.params[name] for name in ("profile", "chat_model", "endpoint")}
     variables = {
         name
@@ -130,9 +133,12 @@ def chosen(context: typer.Context) -> Choice:
     }
     said = Choice(**{name: value for name, value in given.items() if name not in variables})
     try:
-        return said.completed(Choice(**{name: given[name] for name in variables}))
-    except Contradiction as error:
+        choice = said.completed(Choice(**{name: given[name] for name in variables}))
+        if choice.amounts_to().name == "server":
+            base_of(choice.server())
+    except DeveloperError as error:
         raise typer.BadParameter(f"{error}; {error.hint}.") from None
+    return choice
 
 
 @contextmanager

@@ -131,6 +131,8 @@ class Choice:
             DeveloperError, Contradiction: as `amounts_to`; of variables, too, where nothing that
                 was said decides between them.
         """
+        if variables.profile and self.profile is None:
+            profile_of(variables.profile)  # one that is misspelt would go with nothing
         kinds, whole = _kinds(self), self
         for name in ("profile", "chat_model", "endpoint"):
             alone = Choice(**{name: getattr(variables, name)})

@@ -175,10 +175,43 @@ def test_how_long_a_server_is_waited_for(
     assert "LIMNER_TIMEOUT" in here("ask", "--help").stdout
 
 
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (("--profile", "bogus"), "no profile 'bogus'; one of: embedded, local, server."),
+        (("--profile", "server"), "needs the address of one"),
+        (("--endpoint", "file:///etc/passwd"), "is not the address of a server"),
+        (("--endpoint", "127.0.0.1:8000"), "is not the address of a server"),
+        (("--endpoint", "http://me:secret@host/v1"), "holds a password"),
+    ],
+)
+def test_what_was_typed_wrongly_is_a_usage_error(
+    here: Here, monkeypatch: pytest.MonkeyPatch, said: tuple[str, str], words: str
+) -> None:
+    for command in (("ask", QUESTION), ("chat",), ("doctor",)):
+        run = here(*command, *said)
+        told = " ".join(run.stderr.split())
+        assert run.returncode == 2 and words in told and "Usage" in told, told
+    monkeypatch.setenv(f"LIMNER_{said[0].removeprefix('--').upper()}", said[1])
+    run = here("ask", QUESTION)
+    assert run.returncode == 2 and words in " ".join(run.stderr.split())
+    assert here("ask", QUESTION, "--profile", "embedded").returncode == 0
+
+
+def test_an_empty_question_loads_nothing(
+    here: Here, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from limner.tools.chat_models.qwen2_vl import Qwen2VL
+
+    loaded: list[str] = []
+    monkeypatch.setattr(Qwen2VL, "load", loaded.append)
+    for nothing in ("", " \n "):
+        run = here("ask", nothing, "--chat-model", "a/model")
+        assert run.returncode == 1 and one_line(run, "the question is empty")
+    assert loaded == []
+
+
 def test_a_profile_that_lacks_something(here: Here) -> None:
-    run = here("ask", QUESTION, "--profile", "server")
-    assert run.returncode == 3 and one_line(run, "the profile 'server' needs the address")
-    assert "--endpoint" in run.stderr and "LIMNER_ENDPOINT" in run.stderr
     for local in (("--profile", "local"), ("--chat-model", "no/folder/here")):
         run = here("ask", QUESTION, *local)
         assert run.returncode == 3 and one_line(run, "")

@@ -109,6 +109,13 @@ def test_variables_fill_what_is_left_open() -> None:
     assert Choice(endpoint=URL).completed(Choice("embedded", "embedded")) == Choice(endpoint=URL)
 
 
+def test_a_variable_that_names_no_profile_is_an_error() -> None:
+    for said in (Choice(), Choice(endpoint=URL), Choice(chat_model="embedded")):
+        with pytest.raises(DeveloperError, match="no profile 'bogus'"):
+            said.completed(Choice("bogus"))
+    assert Choice("embedded").completed(Choice("bogus")) == Choice("embedded")
+
+
 def test_profiles_are_light() -> None:
     code = "import sys, limner.agent.profiles; print('langchain_core' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
