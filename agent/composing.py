@@ -72,7 +72,7 @@ def _parts(
     for piece in parse(state["draft"]):
         if isinstance(piece, str):
             if check:  # what quotes need not be checked for words of its own
-                piece = checked_text(piece, searchable)
+                piece = checked_text(piece, searchable, len(state["attachments"]))
             text = _text(piece, numbers)
             if text.content:
                 yield text

@@ -1,8 +1,8 @@
 """Whether a sentence is borne out by the passages it cites, by what can be checked without a model.
 
-A number or code that no cited passage holds, or no content word in common with any of them, and the
-sentence says so. It catches what is wrong on its face; that a sentence passes proves little. Knows
-texts only.
+A number or code that no cited passage holds, no content word in common with any of them, or no
+source at all, and the sentence says so. It catches what is wrong on its face; that a sentence
+passes proves little. Knows texts only.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from ..tools.entries import codes
 from ..tools.sentences import split_sentences, stems
 from .draft import cited
 
@@ -18,13 +19,27 @@ __all__ = ["UNCITED", "UNSUPPORTED", "checked_text"]
 UNSUPPORTED = "(not in the cited source)"
 UNCITED = "(no source)"
 
-_NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
+_NUMBER = re.compile(r"(?:(?<![^\W\d_])[^\W\d_]+|(?<![A-Za-z])(?:[A-Z]+|[a-z])-)?\d+(?:[.,:]\d+)*")
+"""A number with the letters that it belongs to: the 26 of E-26 is none of minutes."""
+
+_WORDED = ("error ", "code ")  # such a code's number is looked for by itself
 _CITATIONS = re.compile(r"(?:\s*\[a?\d+\])+")
 _LEADING = re.compile(r"^(?:\[a?\d+\]\s*)+")
-_LEAST = 4  # content words; a shorter sentence without a citation is a turn of phrase
+_ENUMERATION = re.compile(
+    r"^(?:[\s#>*_•-]*(?:step\s+)?\(?\d{1,2}[.):](?=[\s*_]|$))+", re.IGNORECASE
+)
+_LEAST = 3  # content words; a shorter sentence without a citation is a turn of phrase
+_TALK = frozenset(
+    stems(
+        "answer ask based according below document feel find follow found free good happy help "
+        "hope information know library luck mention need passage picture provided question "
+        "read say screenshot see sorry source step summarise summary sure text welcome yes"
+    )
+)
+"""Stems of words that speak of the answer, not of what it tells."""
 
 
-def checked_text(text: str, passages: Sequence[str]) -> str:
+def checked_text(text: str, passages: Sequence[str], attachments: int = 0) -> str:
     """A draft's text with a remark behind each sentence that is not borne out.
 
     What cites an attached picture is left as it is: the model saw more of it than its words.
@@ -32,8 +47,11 @@ def checked_text(text: str, passages: Sequence[str]) -> str:
     Args:
         text: with citations ``[1]`` and ``[a1]``.
         passages: what ``[1]``, ``[2]`` … hold.
+        attachments: how many pictures came with the question.
     """
-    lines = ([_remarked(s, passages) for s in _sentences(line)] for line in text.split("\n"))
+    lines = (
+        [_remarked(s, passages, attachments) for s in _sentences(line)] for line in text.split("\n")
+    )
     return "\n".join(map("".join, lines))
 
 
@@ -53,17 +71,42 @@ def _sentences(line: str) -> list[str]:
     return [line[a:b] for a, b in zip([0, *ends], ends, strict=False) if line[a:b]]
 
 
-def _remarked(sentence: str, passages: Sequence[str]) -> str:
+def _remarked(sentence: str, passages: Sequence[str], attachments: int) -> str:
     labels = cited(sentence)
-    if any(label.startswith("a") for label in labels):
+    if any(int(label[1:]) <= attachments for label in labels if label.startswith("a")):
         return sentence
-    sources = [passages[int(label) - 1] for label in labels if int(label) <= len(passages)]
-    words = _CITATIONS.sub("", sentence)
+    numbered = [int(label) for label in labels if not label.startswith("a")]
+    sources = [passages[n - 1] for n in numbered if n <= len(passages)]
+    words = _ENUMERATION.sub("", _CITATIONS.sub("", sentence))
+    if sources:
+        remark = "" if _is_in("\n".join(sources), words) else UNSUPPORTED
+    else:
+        remark = UNCITED if _tells(words, bool(labels)) else ""
+    return f"{sentence.rstrip()} {remark}" if remark else sentence
+
+
+def _is_in(source: str, words: str) -> bool:
+    """Whether a source holds the numbers and codes of a sentence, and any word of it."""
     content = set(stems(words))
-    if not sources:
-        told = len(content) >= _LEAST and not words.rstrip().endswith((":", "?"))
-        return f"{sentence.rstrip()} {UNCITED}" if told else sentence
-    source = "\n".join(sources)
-    numbers = set(_NUMBER.findall(words)) - set(_NUMBER.findall(source))
-    strange = bool(content) and content.isdisjoint(stems(source))
-    return f"{sentence.rstrip()} {UNSUPPORTED}" if numbers or strange else sentence
+    shared = not content or not content.isdisjoint(stems(source))
+    return shared and _codes(words) <= _codes(source) and _numbers(words) <= _numbers(source)
+
+
+def _tells(words: str, cites: bool) -> bool:
+    """Whether a sentence without a source tells something that needs one."""
+    if cites:  # what does not exist
+        return re.search(r"\w", words) is not None
+    end = words.rstrip(" *_")
+    if end.endswith("?"):
+        return False
+    return bool(_numbers(words)) or (
+        len(set(stems(words)) - _TALK) >= _LEAST and not end.endswith(":")
+    )
+
+
+def _codes(text: str) -> set[str]:
+    return {code.replace("-", "") for code in codes(text) if not code.startswith(_WORDED)}
+
+
+def _numbers(text: str) -> set[str]:
+    return {number.replace("-", "").lower() for number in _NUMBER.findall(text)}
