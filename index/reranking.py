@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..errors import ModelError, ModelMissing, ModelOutputError
 from ..prompts import prompt
-from ..tools.model_files import HUB_REVISIONS, fingerprint, need_safetensors, snapshot
+from ..tools.model_files import HUB_REVISIONS, fingerprint, loading, need_safetensors, snapshot
 from .batching import batches, token_budget
 
 __all__ = ["Qwen3Reranker", "Reranker", "Scores", "WordReranker", "find_reranker"]
@@ -165,8 +166,13 @@ class Qwen3Reranker:
     def _tokenizer(self) -> Any:
         from transformers import AutoTokenizer
 
-        folder = str(self._folder.resolve())
-        return AutoTokenizer.from_pretrained(folder, padding_side="left", local_files_only=True)
+        with self._loading():
+            return AutoTokenizer.from_pretrained(
+                str(self._folder.resolve()),
+                padding_side="left",
+                local_files_only=True,
+                trust_remote_code=False,
+            )
 
     @cached_property
     def _model(self) -> Any:
@@ -174,13 +180,20 @@ class Qwen3Reranker:
         from transformers import AutoModelForCausalLM
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        model: Any = AutoModelForCausalLM.from_pretrained(
-            str(self._folder.resolve()),
-            local_files_only=True,
-            use_safetensors=True,
-            dtype=torch.bfloat16 if device == "cuda" else torch.float32,
-        )
+        with self._loading():
+            model: Any = AutoModelForCausalLM.from_pretrained(
+                str(self._folder.resolve()),
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+                dtype=torch.bfloat16 if device == "cuda" else torch.float32,
+            )
         return model.to(device).eval()
+
+    def _loading(self) -> AbstractContextManager[None]:
+        return loading(
+            f"{self._folder}: no reranker that can be run", "give the folder of a Qwen3-Reranker"
+        )
 
 
 def find_reranker(name: str) -> Reranker:

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import ModelError, ModelMissing, ModelOutputError, UserError
 from ..prompts import prompt
-from ..tools.model_files import fingerprint, need_safetensors, sha256_of
+from ..tools.model_files import fingerprint, loading, need_safetensors, sha256_of
 from .batching import batches, bfloat16_copy, one_thread_each, token_budget
 from .embeddings import EmbeddingSettings, Vectors
 
@@ -242,7 +242,6 @@ class SentenceTransformerEmbeddings:
 
     def _loaded(self) -> Any:
         import torch
-        from safetensors import SafetensorError
         from sentence_transformers import SentenceTransformer
         from transformers.utils import logging
 
@@ -252,20 +251,17 @@ class SentenceTransformerEmbeddings:
         usual = "float32" if device == "cpu" else "auto"  # elsewhere as the weights are stored
         dtype = usual if asked.dtype == "auto" else asked.dtype
         options = {"attn_implementation": asked.attention} if asked.attention else {}
-        try:
+        with loading(
+            f"{self._folder}: cannot be loaded",
+            "download the model again, or choose another --embedding-model",
+        ):
             model = SentenceTransformer(
                 str(self._folder.resolve()),
                 device=device,
                 local_files_only=True,
+                trust_remote_code=False,
                 model_kwargs={"use_safetensors": True, "dtype": dtype, **options},
             )
-        except (ImportError, OSError, RuntimeError, SafetensorError, ValueError) as error:
-            # Code that the folder brings along, which is not run, or files that are damaged.
-            reason = str(error).partition("\n")[0]
-            raise ModelError(
-                f"{self._folder}: cannot be loaded ({reason})",
-                "download the model again, or choose another --embedding-model",
-            ) from error
         if self._is_qwen3:
             model.tokenizer.padding_side = "left"
         return model

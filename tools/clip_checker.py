@@ -18,6 +18,7 @@ from PIL import Image
 from ..errors import ModelError
 from ..prompts import prompt
 from .chat_models.loading import find_folder, quietly
+from .model_files import loading
 from .sentences import stems
 
 __all__ = ["LIKELY", "ClipChecker", "foils"]
@@ -97,16 +98,11 @@ class ClipChecker:
     def _loaded(self) -> tuple[Any, Any]:
         from transformers import CLIPModel, CLIPProcessor
 
-        try:
-            with quietly():
-                options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-                model: Any = CLIPModel.from_pretrained(
-                    self._folder, use_safetensors=True, **options
-                )
-                processor = CLIPProcessor.from_pretrained(self._folder, **options)
-        except Exception as error:  # a damaged folder raises whatever its files lead to
-            raise ModelError(
-                f"{self._folder}: no CLIP that can be loaded ({type(error).__name__}: {error})",
-                "download the model's files again",
-            ) from error
+        with loading(f"{self._folder}: no CLIP that can be loaded"), quietly():
+            model: Any = CLIPModel.from_pretrained(
+                self._folder, local_files_only=True, use_safetensors=True
+            )
+            processor = CLIPProcessor.from_pretrained(
+                self._folder, local_files_only=True, trust_remote_code=False
+            )
         return model.eval(), processor

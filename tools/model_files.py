@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
-from ..errors import ModelMissing
+from ..errors import LimnerError, ModelError, ModelMissing
 
 __all__ = [
     "DIFFUSION_PARTS",
     "HUB_FILES",
     "HUB_REVISIONS",
     "fingerprint",
+    "loading",
     "need_safetensors",
     "sha256_of",
     "snapshot",
@@ -43,6 +45,7 @@ DIFFUSION_PARTS = (
 """The folders of an image model in the form of diffusers."""
 
 _SAMPLES = 64  # places at which a file of weights is looked at; the whole may be gigabytes
+_OWN_FORM = "take the model in a form that the installed libraries read by themselves"
 _PICKLED = ("*.bin", "*.pt", "*.pth")
 
 
@@ -121,6 +124,33 @@ def need_safetensors(folder: Path, optional: bool = False) -> None:
             f"{folder}: no safetensors weights; other formats are not loaded",
             "download the model's *.safetensors files into this folder",
         )
+
+
+@contextlib.contextmanager
+def loading(what: str, hint: str = "download the model's files again") -> Iterator[None]:
+    """Tell in our own words why the files of a model could not be loaded.
+
+    Whatever is raised: the libraries that read them check little of what a folder holds, and what
+    a damaged one leads to is not to be foreseen.
+
+    Args:
+        what: the folder and what cannot be done, without the cause.
+        hint: what to do about files that are damaged.
+
+    Raises:
+        ModelError: with the cause in a line.
+    """
+    try:
+        yield
+    except LimnerError:
+        raise
+    except Exception as error:
+        if "trust_remote_code=True" in str(error):
+            cause, hint = "it brings its own code, which is never run", _OWN_FORM
+        else:
+            words = str(error).strip().partition("\n")[0][:300]
+            cause = f"{type(error).__name__}: {words}"
+        raise ModelError(f"{what} ({cause})", hint) from error
 
 
 def sha256_of(path: Path) -> str:

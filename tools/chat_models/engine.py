@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ...errors import LimnerError, ModelError, ModelOutputError, QuestionError
-from ..model_files import fingerprint
+from ..model_files import fingerprint, loading
 from .batch import Batch, Decoding, Sampling, Written, parameters
 from .decoding import Row
 from .eyes import Seen
@@ -120,17 +120,12 @@ class Engine:
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         dtype = dtype or ("float32" if device == "cpu" else "bfloat16")
         with quietly():
-            try:
-                config = AutoConfig.from_pretrained(folder, local_files_only=True)
+            with loading(f"{folder}: its settings, tokenizer or image processor cannot be read"):
+                config = AutoConfig.from_pretrained(
+                    folder, local_files_only=True, trust_remote_code=False
+                )
                 family = family_of(config.model_type)
                 preparer = Preparer(folder, family)
-            except (OSError, ValueError, KeyError, TypeError) as error:
-                words = str(error).strip().split("\n")[0][:200]
-                raise ModelError(
-                    f"{folder}: its settings, tokenizer or image processor cannot be read "
-                    f"({words})",
-                    "download the model's files again",
-                ) from error
             _try_template(folder, preparer)
             model = load_model(folder, device, dtype, bits)
         if device == "cpu":

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import ModelError, ModelMissing
-from ..model_files import need_safetensors, snapshot
+from ..model_files import loading, need_safetensors, snapshot
 
 __all__ = ["find_folder", "free_memory", "load_model", "need_memory", "quietly", "wait_asleep"]
 
@@ -166,23 +166,24 @@ def load_model(folder: Path, device: str, dtype: str, bits: int) -> Any:
         ModelError: it does not fit, or its files do not belong together.
     """
     import torch
-    from safetensors import SafetensorError
     from transformers import AutoModelForImageTextToText
 
     width = bits // 8 or 1 if bits else getattr(torch, dtype).itemsize
     need_memory(folder, width, device)
-    settings: dict[str, Any] = {"dtype": getattr(torch, dtype), "local_files_only": True}
+    settings: dict[str, Any] = {"dtype": getattr(torch, dtype), "attn_implementation": "sdpa"}
     if bits:
         settings["quantization_config"] = _quantized(bits)
         settings["device_map"] = {"": device}
-    make: Any = AutoModelForImageTextToText.from_pretrained
-    try:
-        model, told = make(folder, attn_implementation="sdpa", output_loading_info=True, **settings)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise ModelError(
-            f"{folder}: cannot be loaded ({type(error).__name__}: {str(error)[:300]})",
-            _AGAIN,
-        ) from error
+    kind: Any = AutoModelForImageTextToText
+    with loading(f"{folder}: cannot be loaded"):
+        model, told = kind.from_pretrained(
+            folder,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+            **settings,
+        )
     if missing := sorted(told["missing_keys"]):
         raise ModelError(
             f"{folder}: {len(missing)} weights are missing, {missing[0]} among them",

@@ -221,7 +221,8 @@ def _processor(folder: Path, family: Family) -> Any:
         )
     kinds: dict[str, Any] = {"tokenizer": AutoTokenizer, "image_processor": AutoImageProcessor}
     parts: dict[str, Any] = {
-        name: kind.from_pretrained(folder, local_files_only=True) for name, kind in kinds.items()
+        name: kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        for name, kind in kinds.items()
     }
     # transformers checks the class of each part, and of a missing video part fails to do so.
     unchecked = {"check_argument_for_proper_class": lambda self, name, part: type(part)}

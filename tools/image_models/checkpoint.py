@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ...errors import ModelError, ModelMissing
-from ..model_files import fingerprint, need_safetensors, snapshot
+from ..model_files import fingerprint, loading, need_safetensors, snapshot
 from .families import Settings
 
 __all__ = ["Checkpoint"]
@@ -86,7 +86,6 @@ class Checkpoint:
             ModelError: its files are damaged or do not belong together.
         """
         import torch
-        from safetensors import SafetensorError
 
         settings: dict[str, Any] = {"local_files_only": True}
         if part in _WEIGHTS:
@@ -95,11 +94,8 @@ class Checkpoint:
             settings[kind] = getattr(torch, dtype)
             if ".fp16." in self._files(part)[0].name:
                 settings["variant"] = "fp16"
-        try:
+        with loading(f"{self.folder / part}: cannot be loaded"):
             made = _LOADERS[part]()(self.folder / part, **settings)
-        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-            said = f"{type(error).__name__}: {str(error)[:300]}"
-            raise ModelError(f"{self.folder / part}: cannot be loaded ({said})", _AGAIN) from error
         if part not in _WEIGHTS:
             return made
         model, told = made

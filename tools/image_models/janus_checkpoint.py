@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from ...errors import DeveloperError, ModelError, ModelOutputError
 from ..chat_models.loading import find_folder, load_model, quietly
-from ..model_files import fingerprint
+from ..model_files import fingerprint, loading
 from .janus_inputs import Inputs
 
 __all__ = ["JanusCheckpoint", "JanusWeights", "computing"]
@@ -200,15 +200,5 @@ def _need_janus(folder: Path) -> None:
         raise ModelError(f"{folder}: a model of the kind {kind!r}, no Janus", "limner models ls")
 
 
-@contextlib.contextmanager
-def _reading(folder: Path) -> Iterator[None]:
-    from huggingface_hub.errors import StrictDataclassError
-
-    known = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
-    try:
-        yield
-    except (*known, ZeroDivisionError, StrictDataclassError) as error:
-        words = str(error).strip().split("\n")[0][:200]
-        raise ModelError(
-            f"{folder}: its settings, tokenizer or image processor cannot be read ({words})", _AGAIN
-        ) from error
+def _reading(folder: Path) -> contextlib.AbstractContextManager[None]:
+    return loading(f"{folder}: its settings, tokenizer or image processor cannot be read")

@@ -42,12 +42,12 @@ class Inputs:
         from transformers import JanusProcessor
         from transformers.models.janus.image_processing_pil_janus import JanusImageProcessorPil
 
-        settings: dict[str, Any] = {"local_files_only": True}
-        images: Any = JanusImageProcessorPil
-        processor: Any = JanusProcessor.from_pretrained(folder, **settings)
+        processor: Any = JanusProcessor.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
         if processor.chat_template is None:
             raise ValueError("there is no chat template")
-        return cls(processor, images.from_pretrained(folder, **settings))
+        return cls(processor, JanusImageProcessorPil.from_pretrained(folder, local_files_only=True))
 
     def drawing(self, prompt: str) -> tuple[list[int], list[int]]:
         """The tokens before a picture, and as many that say nothing of it.
