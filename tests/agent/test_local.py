@@ -86,6 +86,29 @@ def test_a_turn_with_a_call_and_a_box(
     assert last.answer.usage.image_tokens > 100
 
 
+LOOKS = {
+    "qwen2_vl": '✿FUNCTION✿: zoom\n✿ARGS✿: {"picture": "a1", "words": "Harbour of Friday"}\n',
+    "qwen2_5_vl": '<tool_call>\n{"name": "zoom", "arguments": {"picture": "a1", '
+    '"words": "Harbour of Friday"}}\n</tool_call>',
+}
+
+
+@pytest.mark.parametrize("family", LOOKS)
+def test_a_turn_looks_closely_at_a_picture(
+    family: str, library: Library, shot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = Qwen2VL.load(str(chat_model(tmp_path / "model", family)), max_tokens=300)
+    asked = guide(model, [LOOKS[family], "It says Harbour of Friday. [a1]"], monkeypatch)
+    with Agent(library, chat_model=model, session="s") as agent:
+        *events, last = agent.stream("What harbour of Friday is written there?", [shot])
+    assert isinstance(last, AnswerReady), last
+    assert [e.name for e in events if isinstance(e, ToolCalled)] == ["zoom"]
+    assert last.answer.text.startswith("It says Harbour of Friday.")
+    behind = asked[1].partition("it says: ")[2]
+    assert behind.count("<|vision_start|>") == behind.count("<|vision_end|>") == 1
+    assert behind.count("<|image_pad|>") > 10
+
+
 def test_words_that_can_be_read_are_boxed_by_their_line(
     library: Library, shot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -490,6 +490,22 @@ def test_calls_come_out_as_langchain_has_them(
     assert ids.tolist().count(end) == first + {"qwen2_vl": 0, "qwen2_5_vl": 2, "llava": 0}[family]
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_result_may_be_a_picture(family: str, load: Callable[..., Qwen2VL]) -> None:
+    """However it ends: the model goes on behind the picture."""
+    model = load(family)
+    call = AIMessage("", tool_calls=[{"name": "zoom", "args": {}, "id": "call_0"}])
+    asked = [HumanMessage("What does it say?"), call]
+    pictures = [block(noise(84, 56)), {"type": "text", "text": "closely"}]
+    for content in (pictures[:1], pictures, pictures[::-1]):
+        before = model.invoke([*asked, ToolMessage("", tool_call_id="call_0")]).usage_metadata
+        told = model.invoke([*asked, ToolMessage(content, tool_call_id="call_0")]).usage_metadata
+        assert before is not None and told is not None
+        seen = told["input_token_details"]["image"]  # type: ignore[typeddict-item]
+        assert seen > 0 and told["input_tokens"] >= before["input_tokens"] + seen
+        assert told["output_tokens"] > 0
+
+
 def test_a_malformed_call_is_no_error(
     load: Callable[..., Qwen2VL], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -153,10 +153,14 @@ class Preparer:
         """
         shown = [self._shown(conversation, limit) for conversation in conversations]
         videos = [video for conversation in shown for video in conversation.videos]
-        goes_on = conversations[0].turns[-1]["role"] == "assistant"
+        filled = [c.filled([array_of(video) for video in c.videos]) for c in shown]
+        if goes_on := conversations[0].turns[-1]["role"] == "assistant":
+            # transformers goes on behind the last text, and cuts off a picture that follows it.
+            for turns in filled:
+                turns[-1]["content"].append({"type": "text", "text": ""})
         try:
             out = self.processor.apply_chat_template(
-                [c.filled([array_of(video) for video in c.videos]) for c in shown],
+                filled,
                 chat_template=self._template,
                 add_generation_prompt=not goes_on,
                 continue_final_message=goes_on,
