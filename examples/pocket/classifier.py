@@ -24,6 +24,7 @@ from limner.examples.pocket.training import Plan, Stage, parser, train
 
 __all__ = ["Judge", "JudgeStage", "judged"]
 
+_REPORTED = 16  # batches
 _SEED = 9_000_000  # far from the generator's: no scene is shared
 
 
@@ -111,7 +112,7 @@ class JudgeStage(Stage):
         save_file({n: p.half().contiguous().cpu() for n, p in self.model.state_dict().items()},
                   folder / "judge.safetensors")  # fmt: skip
         hits: dict[int, list[tuple[float, float]]] = {1: [], 2: []}
-        for number in range(16):
+        for number in range(_REPORTED):
             pictures, wanted = self.sample(100_000_000 + number, 128)
             best = self.model(pictures).topk(5).indices
             right = wanted.gather(1, best).gt(0)

@@ -30,6 +30,12 @@ FONT = Path("/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf")
 _CLDR = Path("/usr/share/unicode/cldr/common")
 _PARAPHRASES = Path(__file__).with_name("paraphrases.tsv")
 _STRIKE = 109  # the font's only size
+_SENTENCES = """
+a above an and at background below black blue bottom brown cloudy corner dotted down drawing from
+gradient green grey icon illustration image in large left light mirrored next of on orange over
+picture pink purple red right showing simple small stripes the three tiny to top two under very
+white with yellow
+"""  # what captions say around names, so nothing that could be kept back
 HELD_OUT_SYNONYMS = 400
 """Keywords that no caption uses."""
 
@@ -182,9 +188,14 @@ class Split:
             words: frozenset(numbers[name] for name in names if name in numbers)
             for words, names in _paraphrases().items()
         }
-        names = "\n".join(numbers)
+        names = "\n".join(_numbers(name) for name in numbers)
         keywords = {word for emoji in load() for word in emoji.keywords}
-        unsaid = sorted(w for w in keywords if not re.search(rf"\b{re.escape(w)}\b", names))
+        unsaid = sorted(
+            word
+            for word in keywords
+            if not re.search(rf"\b{re.escape(word)}\b", names)
+            and not set(word.split()) <= set(_SENTENCES.split())
+        )
         random.Random(self.seed).shuffle(unsaid)
         for word in unsaid[:HELD_OUT_SYNONYMS]:
             meant = (i for i, emoji in enumerate(load()) if word in emoji.keywords)
@@ -193,7 +204,7 @@ class Split:
 
     def words(self, emoji: Emoji) -> tuple[str, ...]:
         """What captions call a picture besides its name: no held-out word, nor a part of one."""
-        return tuple(word for word in emoji.keywords if not self._kept.search(word))
+        return tuple(word for word in emoji.keywords if not self._kept.search(_numbers(word)))
 
     def keeps_pair(self, a: int, b: int) -> bool:
         """Whether two pictures are never seen together."""
@@ -209,6 +220,11 @@ class Split:
     @cached_property
     def _kept(self) -> re.Pattern[str]:
         return re.compile(rf"\b(?:{'|'.join(map(re.escape, self.synonyms))})\b")
+
+
+def _numbers(word: str) -> str:
+    """A word as captions may say it: one, or several."""
+    return f"{word}\n{word}s"
 
 
 def _paraphrases() -> dict[str, list[str]]:

@@ -10,6 +10,7 @@ near "dog" though no picture was ever called so. Texts are training captions and
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -172,9 +174,9 @@ class TextStage(Stage):
 
     name = "text"
 
-    def __init__(self, plan: Plan, split: Split | None = None) -> None:
+    def __init__(self, plan: Plan, captions: int = 24_000, words: int = 20_000) -> None:
         torch.manual_seed(plan.seed)
-        self._split = split or Split(plan.seed)
+        self._split = Split(plan.seed)
         folder = plan.out / self.name / "tokenizer"
         if not (folder / "tokenizer_config.json").exists():
             small_tokenizer(self._split).save_pretrained(folder)
@@ -182,31 +184,34 @@ class TextStage(Stage):
         self.model: Any = Reader(len(self.tokenizer), self.tokenizer.eos_token_id).to(plan.device)
         self._teacher = Teacher(plan.device)
         self._scenes = Scenes(self._split)
-        words = general_words()
-        order = np.random.default_rng(_SEED).permutation(len(words))
-        self._kept = [words[i] for i in order[:300] if len(words[i]) > 3]
-        self._words = [words[i] for i in sorted(order[300:])]
+        general = general_words()[:words]
+        order = np.random.default_rng(_SEED).permutation(len(general))
+        self._kept = [general[i] for i in order[:300] if len(general[i]) > 3]
+        self._words = [general[i] for i in sorted(order[300:])]
         self._plan = plan
+        self._texts = self._corpus(captions)
+        self._taught = self._asked()
 
-    def texts(self, number: int, count: int) -> list[list[str]]:
-        """A batch of texts in words: captions, names, general words alone and in pairs."""
-        random = np.random.default_rng((_SEED + self._plan.seed, number))
-        scenes = self._scenes.batch(_SEED + self._plan.seed, number, count * 2 // 5)
+    def _corpus(self, captions: int) -> list[list[str]]:
+        """Texts in words: captions, all names and keywords, general words alone and in pairs."""
+        random = np.random.default_rng((_SEED, self._plan.seed))
+        scenes = self._scenes.batch(_SEED + self._plan.seed, 0, captions)
         texts = [scene.captions[0] for scene in scenes]
-        for emoji in random.choice(len(load()), count // 5):
-            called = [load()[emoji].name, *self._split.words(load()[emoji])]
-            texts.append(called[random.integers(len(called))])
-        while len(texts) < count:
-            picked = random.choice(self._words, 1 if random.random() < 0.6 else 2)
-            texts.append(("a " if random.random() < 0.3 else "") + " ".join(picked))
+        for emoji in load():
+            texts += [emoji.name, *self._split.words(emoji)]
+        texts += self._words
+        for a, b in random.choice(self._words, (len(self._words) // 2, 2)):
+            texts.append(f"{'a ' if random.random() < 0.5 else ''}{a} {b}")
         return [text.replace(",", " ,").split() for text in texts]
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
         """See `Stage.loss`."""
-        texts = self.texts(step, self._plan.batch)
+        random = np.random.default_rng((_SEED + self._plan.seed, step))
+        rows_of = random.integers(len(self._texts), size=self._plan.batch)
+        texts = [self._texts[row] for row in rows_of]
+        wanted, of_words = self._answers(rows_of)
+        ids, ends = self._read(texts)
         with attention():
-            wanted, of_words = self._teacher(texts)
-            ids, ends = self._read(texts)
             states, pooled = encoded(self.model.one, self.model.two, ids)
         pooled = pooled.float()
         rows = torch.tensor([row for row, places in enumerate(ends) for _ in places])
@@ -221,6 +226,39 @@ class TextStage(Stage):
         loss = (pooled - scale).square().mean() + (1 - same) + (1 - words) + 20 * between
         return loss, {"sentences": float(same.detach()), "words": float(words.detach())}
 
+    def _asked(self) -> dict[str, Tensor]:
+        """The teacher's answers to all texts, asked once and kept on disk in half precision."""
+        told = repr((self._texts, self._plan.dtype)).encode()
+        path = self._plan.out / self.name / f"teacher-{hashlib.sha256(told).hexdigest()[:8]}"
+        path = path.with_suffix(".safetensors")
+        if not path.exists():
+            print(f"text: the teacher reads {len(self._texts)} texts", flush=True)
+            sentences, words = [], []
+            # Texts of one length together: nothing is padded.
+            order = sorted(range(len(self._texts)), key=lambda row: len(self._texts[row]))
+            for at in range(0, len(order), 256):
+                part = [self._texts[row] for row in order[at : at + 256]]
+                pooled, states = self._teacher(part)
+                sentences.append(pooled.half().cpu())
+                words += [state.half().cpu() for state in states]
+            back = torch.tensor(order).argsort()
+            made = {
+                "sentences": torch.cat(sentences)[back],
+                "words": torch.cat([words[row] for row in back.tolist()]),
+            }
+            save_file(made, path.with_suffix(".tmp"))
+            path.with_suffix(".tmp").replace(path)
+        lengths = torch.tensor([0, *(len(text) for text in self._texts)])
+        return load_file(path) | {"starts": lengths.cumsum(0)}
+
+    def _answers(self, rows: Any) -> tuple[Tensor, list[Tensor]]:
+        """Of texts: the sentence ``(n, 384)``, the state of each word ``(k, 384)``."""
+        kept, device = self._taught, self._plan.device
+        starts = kept["starts"].tolist()
+        sentences = kept["sentences"][torch.from_numpy(rows)].float().to(device)
+        words = [kept["words"][starts[row] : starts[row + 1]].float().to(device) for row in rows]
+        return sentences, words
+
     def _read(self, texts: Sequence[Sequence[str]]) -> tuple[Tensor, list[list[int]]]:
         """Ids, and the place of the last token of each word that is read."""
         ids, ends = [], []
@@ -233,8 +271,11 @@ class TextStage(Stage):
                     break
                 row += pieces
                 places.append(len(row) - 1)
-            ids.append(row + [end] * (TOKENS - len(row)))
+            ids.append([*row, end])
             ends.append(places)
+        # Later tokens change no earlier state: only as much padding as the batch needs.
+        longest = max(map(len, ids))
+        ids = [row + [end] * (longest - len(row)) for row in ids]
         return torch.tensor(ids, device=self._plan.device), ends
 
     def _pieces(self, word: str) -> list[int]:

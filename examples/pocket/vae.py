@@ -25,6 +25,7 @@ from limner.examples.pocket.training import Plan, Stage, parser, train
 
 __all__ = ["VaeStage", "normalised", "small_vae"]
 
+_REPORTED = 512  # pictures
 _SEED = 1_000_000
 _KL = 1e-5  # enough to keep the latents near a normal distribution, too little to blur
 
@@ -86,7 +87,7 @@ class VaeStage(Stage):
     @torch.no_grad()
     def export(self, folder: Path) -> None:
         """The normalised autoencoder, a sheet of reconstructions, and how good they are."""
-        pictures = self._pictures(100_000_000, 512)
+        pictures = self._pictures(100_000_000, _REPORTED)
         model = normalised(self.model, pictures)
         model.save_pretrained(folder / "model")
         latents = torch.cat(
@@ -106,7 +107,7 @@ class VaeStage(Stage):
         }
         (folder / "report.json").write_text(json.dumps(told, indent=1) + "\n")
         both = torch.stack([pictures[:40], again[:40]], 1).flatten(0, 1)
-        sheet(both, ["was", "is"] * 40, folder / "reconstructions.png", columns=10)
+        sheet(both, ["was", "is"] * (len(both) // 2), folder / "reconstructions.png", columns=10)
         print("vae:", told, flush=True)
 
 
