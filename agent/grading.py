@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..index.passage import Passage
-from ..tools.entries import codes
+from ..tools.entries import codes, entries, kinds
 from ..tools.quoting import Quote, asks_advice, asks_to_see, in_full, names, quotable, weigh
 from ..tools.sentences import Encoder, stems
 
@@ -99,6 +99,8 @@ def relevance(
         0 to 1; at ``calibration.threshold`` and above the question counts as answerable.
     """
     found = passages[:_DEPTH]
+    if _of_another_code(question, found, attachments):
+        return 0.0
     library = [quotable(p.text, p.modality) for p in found]
     pairs = zip(found, library, strict=True)
     titles = [rows[:1] if p.modality == "screenshot" else [] for p, rows in pairs]
@@ -131,6 +133,19 @@ def _in_favour(question: str, found: Sequence[Passage], attachments: Sequence[Pa
     known = any(on_screen & codes(p.text) for p in found)
     code = _CODE_KNOWN if known else _CODE_UNKNOWN if on_screen else 0.0
     return _PICTURE * pictured + code
+
+
+def _of_another_code(
+    question: str, found: Sequence[Passage], attachments: Sequence[Passage]
+) -> bool:
+    """Whether a code is asked about where codes of its kind are listed, and not this one."""
+    screen = {code for p in attachments for code in codes(p.text)}
+    asked = codes(question) or (screen if asks_advice(question) else set())
+    if not asked or (asked & screen and not asks_advice(question)):
+        return False
+    said = {code for p in found for code in codes(f"{p.above}\n{p.text}")}
+    listed = {code for p in found for code in entries(p.text) if code}
+    return asked.isdisjoint(said) and not kinds(asked).isdisjoint(kinds(listed))
 
 
 def _unheard(

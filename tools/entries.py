@@ -10,10 +10,11 @@ import re
 
 from .sentences import split_sentences
 
-__all__ = ["codes", "entries", "heads"]
+__all__ = ["codes", "entries", "heads", "kinds", "without_codes"]
 
 _FORM = r"[A-Z]{1,4}-?\d{2,}\b|0x[0-9A-Fa-f]+\b|(?i:error|code)\W{1,2}\d+\b"
 _CODE = re.compile(rf"\b(?:{_FORM})")
+_KIND = re.compile(r"^(?:0x|\D*)")
 _ENDS = (".", "!", "?", "…")
 _BEGINS = re.compile(rf"\W*(?:(?i:error|fault|code|alarm|message)\W+)?({_FORM})")
 
@@ -23,7 +24,7 @@ def codes(text: str) -> set[str]:
 
     Example:
         >>> sorted(codes("Locked: E-26, error 809, since 2019"))
-        ['e-26', 'error 809']
+        ['e26', 'error 809']
     """
     return {_plain(code) for code in _CODE.findall(text)}
 
@@ -67,5 +68,21 @@ def heads(sentence: str) -> bool:
     return not after or not after[0].isalnum() or not sentence.endswith(_ENDS)
 
 
+def kinds(found: set[str]) -> set[str]:
+    """What some codes are without their numbers.
+
+    Example:
+        >>> sorted(kinds({"e26", "e27", "error 809"}))
+        ['e', 'error ']
+    """
+    return {_KIND.findall(code)[0] for code in found}
+
+
+def without_codes(text: str) -> str:
+    """A text without the codes in it."""
+    return _CODE.sub(" ", text)
+
+
 def _plain(code: str) -> str:
-    return " ".join(re.findall(r"[\w-]+", code.lower()))
+    """E-26 and E26 are one, and so are error 809 and Error: 809."""
+    return " ".join(re.findall(r"\w+", code.lower().replace("-", "")))

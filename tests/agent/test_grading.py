@@ -151,3 +151,30 @@ def test_a_name_that_nobody_mentions_counts_against_an_answer():
     known = relevance(question, passages, Fixed(0.5), fitted, knows=lambda stem: True)
     strange = relevance(question, passages, Fixed(0.5), fitted, knows=lambda stem: stem != "linux")
     assert strange < known - 0.05
+
+
+@pytest.mark.parametrize(
+    ("question", "shown", "answerable"),
+    [
+        ("How do I fix F-23?", "", False),
+        ("F-230", "", False),
+        ("How do I fix F22?", "", True),
+        ("How do I fix E-23?", "", True),  # no code of its kind is listed
+        ("How do I fix this?", "Fault F-23", False),
+        ("How do I fix this?", "Fault F-22", True),
+        ("Which fault is it?", "Fault F-23", True),  # the screen answers
+        ("What does it say beside F-23?", "Fault F-23: door open", True),
+    ],
+)
+def test_a_code_that_is_not_among_those_listed_is_not_in_the_library(
+    question: str, shown: str, answerable: bool
+) -> None:
+    listed = [Passage("1", "F-22: pressure low. Open it.\nF-28: no flame. Press.", "manual.md")]
+    found = relevance(
+        question,
+        listed,
+        Fixed(0.9),
+        MINILM,
+        attachments=[screen(shown)] if shown else [],
+    )
+    assert (found > 0) is answerable

@@ -11,7 +11,8 @@ from limner.tools.quoting import quotable
 
 
 def test_codes_are_named_alike_however_they_are_written() -> None:
-    assert codes("LOCKED E-26, Error 809, 0x80AF and A4 of 2019") == {"e-26", "error 809", "0x80af"}
+    assert codes("E26") == codes("E-26") and codes("Error: 809") == codes("error 809")
+    assert codes("LOCKED E-26, Error 809, 0x80AF and A4 of 2019") == {"e26", "error 809", "0x80af"}
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from pydantic import Field
 
 from ...errors import DeveloperError
-from ..entries import codes, heads
+from ..entries import codes, heads, without_codes
 from ..quoting import asks_advice, asks_to_see, in_full, names, troubles, weigh
 from ..sentences import CachedEncoder, stems
 from .quoted import Chosen, Source, slot_words
@@ -157,6 +157,7 @@ class _Reply:
         self._question = question
         self._wanted = _wanted(question)
         self._advice = asks_advice(question)
+        self._advice_on_codes = self._advice or len(stems(without_codes(question))) <= 1
         self._where = re.search(r"\bwhere\b", question, re.IGNORECASE) is not None
         self._encoder = encoder if isinstance(encoder, CachedEncoder) else CachedEncoder(encoder)
         attached = [source for source in sources if source.attached]
@@ -169,8 +170,7 @@ class _Reply:
         self._attached = self._weighed(attached, question, ())
         screen = [row.quote.text for row in self._attached]
         self._library = self._weighed(library, *in_full(question, queries, screen))
-        asked = codes(question) or codes("\n".join(screen))
-        self._codes = asked & {code for chosen in self._library for code in chosen.codes}
+        self._codes = codes(question) or codes("\n".join(screen))
 
     def _weighed(
         self, sources: Sequence[Source], question: str, queries: Sequence[str]
@@ -216,7 +216,7 @@ class _Reply:
         beside = [c for c in others if c.source == best.source]
         beside.sort(key=lambda c: c.quote.position)
         chosen = [best, *beside, *(c for c in others if c not in beside)]
-        if self._advice and (entry := self._entry(ranked)):
+        if self._advice_on_codes and (entry := self._entries(ranked)):
             others = [c for c in chosen if c not in entry and not self._is_of_steps(c)]
             return [*entry, *others[: max(_SENTENCES - len(entry), 0)]]
         prose = (c for c in chosen if not c.source.rows)
@@ -226,14 +226,16 @@ class _Reply:
         steps = self._steps(step)
         return [*(c for c in chosen[: chosen.index(step)] if c not in steps), *steps]
 
-    def _entry(self, ranked: Sequence[Chosen]) -> list[Chosen]:
+    def _entries(self, ranked: Sequence[Chosen]) -> list[Chosen]:
         """The first sentences of the entries about the codes that are asked about, if listed."""
-        best = next((c for c in ranked if c.entry in self._codes), None)
-        if best is None:
-            return []
-        text = [c for c in self._library if c.source == best.source and c.entry in self._codes]
-        listed = any(heads(c.quote.text) for c in text)
-        return text[: _ENTRY * len(self._codes)] if listed else []
+        found: list[Chosen] = []
+        for code in self._codes:
+            best = next((c for c in ranked if c.entry == code), None)
+            text = [c for c in self._library if best and c.source == best.source]
+            entry = [c for c in text if c.entry == code]
+            if any(heads(c.quote.text) for c in entry):
+                found += entry[:_ENTRY]
+        return sorted(found, key=self._library.index)
 
     def _is_of_steps(self, chosen: Chosen) -> bool:
         """Whether a sentence is a numbered step, or introduces some."""
@@ -254,7 +256,8 @@ class _Reply:
     def _fits(self, chosen: Chosen) -> bool:
         """Rows of a screen answer what is on it, not what to do about it or what it looks like."""
         if not chosen.source.rows:
-            return self._of_code(chosen) and not self._echoes(chosen)
+            about = not self._codes or chosen.is_of(self._codes)
+            return about and not self._echoes(chosen)
         if asks_to_see(self._question) or (self._advice and chosen.source.attached):
             return False
         if chosen.source.attached:
@@ -264,10 +267,6 @@ class _Reply:
         long = len(chosen.quote.text.split()) >= _ROW_LENGTH
         said = long and chosen.quote.features.words >= _ROW_SHARE
         return self._named(chosen) or self._keyed(chosen) or said
-
-    def _of_code(self, chosen: Chosen) -> bool:
-        """What is to be done about another code than the one asked about is wrong for it."""
-        return not chosen.codes or not self._codes or bool(chosen.codes & self._codes)
 
     def _answers(self, row: Chosen) -> bool:
         return row.quote.features.kind > 0 or self._named(row)

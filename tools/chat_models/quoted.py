@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..entries import codes, entries
+from ..entries import codes, entries, kinds
 from ..quoting import Quote, quotable
 
 __all__ = ["Chosen", "Source", "slot_words"]
@@ -89,10 +89,12 @@ class Chosen:
     source: Source
     entry: str
 
-    @property
-    def codes(self) -> set[str]:
-        """The codes that it is about: its entry's, or those that stand above."""
-        return {self.entry} if self.entry else codes(self.source.context)
+    def is_of(self, asked: set[str]) -> bool:
+        """Whether it is not about another code than those asked about."""
+        if self.entry:
+            return self.entry in asked
+        above = codes(self.source.context)  # of another kind, it names a machine or a document
+        return not above or bool(above & asked) or kinds(above).isdisjoint(kinds(asked))
 
     def __str__(self) -> str:
         return f"{_defused(self.quote.text)} [{self.source.label}]"
