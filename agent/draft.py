@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["DraftParser", "Slot", "cited", "parse"]
+__all__ = ["DraftParser", "Slot", "cited", "joined", "parse", "readable"]
 
 _SLOT = re.compile(
     r"\s*\[\[\s*(?:(?P<kind>show|mark)\s+(?P<target>a?[1-9]\d{0,3})|(?P<draw>draw))\s*:"
@@ -26,6 +26,14 @@ _SLOT = re.compile(
 )
 _CITATION = re.compile(r"\[(a?[1-9]\d{0,3})\]")
 _LONGEST_SLOT = 2_000
+_LIKE_A_SLOT = re.compile(
+    r"(?<![ \t])[ \t]*\[\[\s*(?:"
+    r"(?:show|mark|draw)\b"
+    rf"(?:(?:(?!\[\[|\n\s*\n)[\s\S]){{0,{_LONGEST_SLOT}}}?\]\]"  # to its end
+    r"|(?:(?!\[\[)[^\n])*)"  # or, where it has none, to that of its line
+    r"|[a-z]{0,4}\s*\Z)",  # or a stream that broke off
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +107,11 @@ def parse(chunks: str | Iterable[str]) -> list[str | Slot]:
     pieces: list[str | Slot] = []
     for chunk in [chunks] if isinstance(chunks, str) else chunks:
         pieces += parser.feed(chunk)
-    return list(_joined(pieces + parser.close()))
+    return list(joined(pieces + parser.close()))
 
 
-def _joined(pieces: list[str | Slot]) -> Iterator[str | Slot]:
+def joined(pieces: list[str | Slot]) -> Iterator[str | Slot]:
+    """Pieces as a parser gives them, with neighbouring texts as one, stripped."""
     text = ""
     for piece in [*pieces, None]:
         if isinstance(piece, str):
@@ -118,3 +127,15 @@ def _joined(pieces: list[str | Slot]) -> Iterator[str | Slot]:
 def cited(text: str) -> list[str]:
     """The labels cited in a text, each once, in order: ``["2", "a1"]``."""
     return list(dict.fromkeys(_CITATION.findall(text)))
+
+
+def readable(text: str) -> str:
+    """A text of the draft without what is meant as a slot and is none: within a line, unclosed.
+
+    Example:
+        >>> readable("Turn it left [[show 1: the valve]], then wait.")
+        'Turn it left, then wait.'
+    """
+    while (left := _LIKE_A_SLOT.sub("", text)) != text:  # one within another leaves its shell
+        text = left
+    return text

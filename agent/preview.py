@@ -15,7 +15,7 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text as Styled
 
-from .draft import DraftParser, Slot
+from .draft import DraftParser, Slot, joined, readable
 from .events import (
     Event,
     PictureDropped,
@@ -128,12 +128,12 @@ class Preview:
     def _text(self) -> Styled:
         """The end of the draft, as much as a screen can hold."""
         text = Styled()
-        for piece in list(self._pieces):
+        for piece in joined(list(self._pieces)):
             if isinstance(piece, Slot):
                 state = self._pictures.get(piece.number, "to come")
                 text.append(f"▸ picture: {clean_line(piece.words)} ({clean_line(state)})\n", "dim")
             else:
-                text.append(clean(piece))
+                text.append(clean(readable(piece)) + "\n")
         text = text[-_TAIL:]
         text.highlight_regex(_CITATION, "dim")
         text.rstrip()

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import re
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from limner.agent.draft import DraftParser, Slot, cited, parse
+from limner.agent.draft import DraftParser, Slot, cited, parse, readable
 
 DRAFT = """Open the port. [2]
 [[show 3: the network map]]
@@ -80,3 +83,29 @@ def test_an_endless_slot_becomes_text() -> None:
 
 def test_citations_are_found_once_each() -> None:
     assert cited("One [2]. Two [2][a1], three [0] [99999] [10].") == ["2", "a1", "10"]
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("Turn [[show 1: the valve]] left. [1]", "Turn left. [1]"),
+        ("Turn left. [1] [[Show 1: the\nvalve ]] Wait.", "Turn left. [1] Wait."),
+        ("Turn left. [1]\n[[show x: nonsense]]\nWait.", "Turn left. [1]\n\nWait."),
+        ("Turn left. [[mark a1: OK\nWait.", "Turn left.\nWait."),
+        ("Turn left. [[show 1: x [[draw: y]] z", "Turn left. z"),
+        ("Turn left. [[draw", "Turn left."),
+        ("Turn left. [[sh", "Turn left."),
+        ("Turn left. [[", "Turn left."),
+        ("if [[ -f x ]]; then [[drawer]]", "if [[ -f x ]]; then [[drawer]]"),
+        ("See [[1]] and [2].", "See [[1]] and [2]."),
+    ],
+)
+def test_nothing_like_a_slot_is_read(text: str, read: str) -> None:
+    assert readable(text) == read
+
+
+@given(pieces_of_drafts)
+def test_whatever_a_draft_holds_no_slot_is_read(draft: str) -> None:
+    for piece in parse(draft):
+        if isinstance(piece, str):
+            assert not re.search(r"\[\[ *(show|mark|draw)\b", readable(piece))
