@@ -337,7 +337,13 @@ class Agent:
             except LimnerError as error:  # it could not be written down; it is not lost to the eye
                 yield Failed(error, answer)
             else:
-                yield AnswerReady(answer)
+                yield Failed(self._at_limit(), answer) if answer.partial else AnswerReady(answer)
+
+    def _at_limit(self) -> ModelError:
+        return ModelError(
+            f"the answer broke off: {self.model} reached its limit of tokens",
+            "ask for less at once, or allow it more (max_tokens; on a server, in its settings)",
+        )
 
     def _run(self, start: TurnState | None) -> Iterator[Event]:
         thread = self._thread

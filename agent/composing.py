@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from ..index.passage import Passage
 from .answer import Answer, Part, Picture, Text
-from .draft import cited, parse
+from .draft import cited, parse, readable
 from .redrawing import told
 from .state import Dropped, TurnState
 from .supporting import checked_text
@@ -32,12 +32,13 @@ def composed(state: TurnState, work: Workbench) -> Answer:
         parts=tuple(_parts(state, made, numbers, work.reads)),
         passages=sources,
         usage=state["usage"],
+        partial=state["cut"],
     )
 
 
 def partial(draft: str, passages: tuple[Passage, ...]) -> Answer:
     """What had been written when a turn was cut short, without pictures."""
-    texts = (p for p in parse(draft) if isinstance(p, str))
+    texts = (readable(p) for p in parse(draft) if isinstance(p, str))
     numbers = {str(n): n for n in range(1, len(passages) + 1)}
     parts = tuple(_text(text, numbers) for text in texts)
     return Answer(tuple(p for p in parts if p.content), passages, partial=True)
@@ -71,6 +72,7 @@ def _parts(
     searchable = [passage.searchable for passage in state["passages"]]
     for piece in parse(state["draft"]):
         if isinstance(piece, str):
+            piece = readable(piece)
             if check:  # what quotes need not be checked for words of its own
                 piece = checked_text(piece, searchable, len(state["attachments"]))
             text = _text(piece, numbers)

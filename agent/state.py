@@ -100,6 +100,7 @@ class TurnState(TypedDict):
     rewrites: int
     retry: bool
     draft: str
+    cut: bool
     pointed: tuple[Pointed, ...]
     usage: Usage
     made: Annotated[list[Made], operator.add]
@@ -146,6 +147,7 @@ def fresh(
         rewrites=0,
         retry=False,
         draft="",
+        cut=False,
         pointed=(),
         usage=Usage(),
         made=[],

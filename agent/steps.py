@@ -26,7 +26,7 @@ from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from langgraph.runtime import Runtime
 
-from ..errors import LimnerError, ModelError
+from ..errors import LimnerError, ModelError, ModelOutputError
 from ..index.passage import Passage
 from ..prompts import prompt
 from ..tools.chat_models.extractive import drawing_request
@@ -53,6 +53,7 @@ from .grading import relevance
 from .illustrating import checked, illustrated
 from .plain_text import shortened
 from .pointing import pointed
+from .profiles import label_of
 from .redrawing import redrawn
 from .state import Attachment, Dropped, Made, SlotTask, TurnState
 from .wording import reworded, wordings
@@ -187,10 +188,10 @@ def reason(state: TurnState, runtime: Context) -> Update:
     tools = toolbox.tools if uses_tools(work) else ()
     model: Model = work.chat_model.bind_tools(tools) if tools else work.chat_model
     messages = _fitting(state, work, tools)
-    draft, usage = "", Usage()
+    usage = Usage()
     for number in range(ROUNDS + 1):
-        words, said = _drafted(model, messages, runtime)
-        draft, usage = words or draft, _added(usage, said)
+        draft, said, cut = _drafted(model, messages, runtime)
+        usage = _added(usage, said)
         if not (said.tool_calls or said.invalid_tool_calls) or work.stopped.is_set():
             break
         results = toolbox.answer(
@@ -199,12 +200,15 @@ def reason(state: TurnState, runtime: Context) -> Update:
         messages = _continued(messages, said, results, work, tools)
         if number == ROUNDS - 1:
             model = work.chat_model  # no more tools: it must answer now
+    if work.reads and not draft.strip():  # one that quotes says so that nothing answers
+        raise _empty(work, cut)
     passages = tuple(toolbox.passages)
     if passages != state["passages"]:
         runtime.stream_writer(SourcesFound(passages))
     draft, places = pointed(draft, said.response_metadata.get("seen", []), state, work)
     return {
         "draft": draft,
+        "cut": cut,
         "pointed": places,
         "usage": usage,
         "answerable": bool(draft.strip()),
@@ -214,29 +218,44 @@ def reason(state: TurnState, runtime: Context) -> Update:
 
 def _drafted(
     model: Model, messages: list[BaseMessage], runtime: Context
-) -> tuple[str, AIMessageChunk]:
-    """The words of one round and the whole message."""
-    draft, whole = "", AIMessageChunk(content="")
+) -> tuple[str, AIMessage, bool]:
+    """The words of one round, the whole message, and whether it ended at the limit of tokens."""
+    draft, cut = "", False
+    whole: AIMessage = AIMessageChunk(content="")
     try:
-        for chunk in model.stream(messages):
-            text = str(chunk.text)
+        for message in model.stream(messages):
+            text = str(message.text)
             draft += text
             if text:
                 runtime.stream_writer(TextDelta(text))
-            if isinstance(chunk, AIMessageChunk):
-                whole = whole + chunk
+            if isinstance(message, AIMessageChunk) and isinstance(whole, AIMessageChunk):
+                whole = whole + message
+            else:  # a model that does not stream gives its whole message
+                whole = message
+            cut = cut or _at_limit(message)
             if len(draft) > _LONGEST_DRAFT or runtime.context.stopped.is_set():
                 break
     except LimnerError:
         raise
     except Exception as error:  # whatever a chat model raises, the turn ends in one typed error
         raise ModelError(f"the chat model failed: {type(error).__name__}: {error}") from error
-    return draft, whole
+    return draft, whole, cut
+
+
+def _at_limit(message: AIMessage) -> bool:
+    """Whether a model says that it might write no more tokens, in the words of several makers."""
+    reasons = map(message.response_metadata.get, ("finish_reason", "stop_reason", "done_reason"))
+    return any(str(reason).lower() in ("length", "max_tokens") for reason in reasons)
+
+
+def _empty(work: Workbench, cut: bool) -> ModelOutputError:
+    hint = "allow it more tokens" if cut else "ask again, or ask in other words"
+    return ModelOutputError(f"{label_of(work.chat_model)} gave an empty answer", hint)
 
 
 def _continued(
     messages: list[BaseMessage],
-    said: AIMessageChunk,
+    said: AIMessage,
     results: list[ToolMessage],
     work: Workbench,
     tools: Sequence[BaseTool],
@@ -258,7 +277,7 @@ def _fits(messages: list[BaseMessage], work: Workbench, tools: Sequence[BaseTool
     return fits is None or bool(fits(messages, tools))
 
 
-def _added(usage: Usage, message: AIMessageChunk) -> Usage:
+def _added(usage: Usage, message: AIMessage) -> Usage:
     counts = message.usage_metadata
     if counts is None:
         return usage

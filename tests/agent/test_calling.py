@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from langchain_core.language_models import BaseChatModel, FakeMessagesListChatModel
 from langchain_core.language_models.model_profile import ModelProfile
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolMessage
-from langchain_core.outputs import ChatGenerationChunk
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.tools import tool
 from PIL import Image, ImageDraw, ImageFont
 
 from limner.agent.agent import Agent
 from limner.agent.answer import Marked
 from limner.agent.calling import CALLS, OFFERED, ROUNDS, Toolbox
-from limner.agent.events import AnswerReady, TextDelta, ToolCalled
-from limner.errors import DeveloperError
+from limner.agent.composing import partial
+from limner.agent.events import AnswerReady, Failed, TextDelta, ToolCalled
+from limner.errors import DeveloperError, ModelOutputError
 from limner.index.library import Library
 from limner.tools.chat_models.scripted import Scripted
 from limner.tools.image_models.fake import HashPainter
@@ -220,7 +222,7 @@ def test_a_promise_to_answer_is_no_approval(library: Library) -> None:
         async def __call__(self, name: str, arguments: dict[str, Any]) -> bool:
             return False
 
-    for approve in (later, partial(later), Later(), True):
+    for approve in (later, functools.partial(later), Later(), True):
         with pytest.raises(DeveloperError, match="approve is no plain function"):
             Agent(library, chat_model=model("x"), approve=approve)  # type: ignore[arg-type]
 
@@ -272,6 +274,74 @@ def test_the_loop_is_bounded(library: Library) -> None:
     chat = model(many, "Noon. [1]")
     Agent(library, chat_model=chat).ask("When is high water?")
     assert "No more calls" in results(chat)[-1] and "No more" not in results(chat)[-2]
+
+
+class Whole(Calling):
+    """Gives its message in one piece, as a model that does not stream does."""
+
+    _stream = BaseChatModel._stream  # LangChain then asks `_generate`
+
+    def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
+        self._asked.append(messages)
+        reply = self.replies[min(len(self._asked), len(self.replies)) - 1]
+        message = AIMessage(reply) if isinstance(reply, str) else reply
+        return ChatResult(generations=[ChatGeneration(message=message)])
+
+
+def test_calls_of_a_model_that_does_not_stream(library: Library) -> None:
+    counted = {"input_tokens": 10, "output_tokens": 2, "total_tokens": 12}
+    replies = [
+        call("search_library", query="who lives in the lighthouse keeper"),
+        AIMessage("The keeper lives in the village. [1]", usage_metadata=counted),  # type: ignore[arg-type]
+    ]
+    chat = Whole(replies=replies, offered=[], profile=ModelProfile(tool_calling=True))
+    answer = Agent(library, chat_model=chat).ask("When is high water on Friday?")
+    assert "village" in results(chat)[0] and answer.text.startswith("The keeper lives in")
+    assert answer.usage.input_tokens == 10
+
+
+class Reading(FakeMessagesListChatModel):
+    """A chat model of somebody else: it reads what it is asked."""
+
+    def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Any:
+        return self.bind(**kwargs)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [AIMessage(""), AIMessage(" \n"), call("search_library", before="Let me look.", query="x")],
+)
+def test_a_reading_model_that_says_nothing_has_failed(library: Library, said: AIMessage) -> None:
+    """That is no word on what the library holds."""
+    rounds = [said] * ROUNDS if said.tool_calls else []
+    replies: list[BaseMessage] = [AIMessage("yes"), *rounds, AIMessage("") if rounds else said]
+    chat = Reading(responses=replies, profile=ModelProfile(tool_calling=True))
+    agent = Agent(library, chat_model=chat)
+    assert agent._work.reads
+    *_, last = agent.stream("When is high water?")
+    assert isinstance(last, Failed) and isinstance(last.error, ModelOutputError)
+    assert "gave an empty answer" in str(last.error) and last.error.exit_code == 3
+
+
+@pytest.mark.parametrize("reason", ["finish_reason", "stop_reason", "done_reason"])
+def test_an_answer_at_the_limit_of_tokens_is_incomplete(library: Library, reason: str) -> None:
+    cut = AIMessage("High water is at noon. [1] On Satur")
+    cut.response_metadata = {reason: "max_tokens" if reason == "stop_reason" else "length"}
+    chat = Whole(replies=[cut, "On Saturday at one. [1]"], offered=[])
+    agent = Agent(library, chat_model=chat, session="s")
+    *_, last = agent.stream("When is high water?")
+    assert isinstance(last, Failed) and "reached its limit of tokens" in str(last.error)
+    assert last.error.hint and last.error.exit_code == 3 and not last.interrupted
+    assert last.partial.partial and last.partial.text == cut.text
+    assert agent.pending is None and agent.session is not None
+    assert [turn.answer.text for turn in agent.session.turns] == [cut.text]
+    assert not agent.ask("And on Saturday?").partial
+
+
+def test_no_slot_is_read_within_a_line(library: Library) -> None:
+    chat = Calling(replies=["Noon [[show 1: x]] sharp. [1] [[show"], offered=[])
+    assert Agent(library, chat_model=chat).ask("When is high water?").text == "Noon sharp. [1]"
+    assert partial("Noon [[show 1: x]] sharp. [[sh", ()).text == "Noon sharp."
 
 
 def test_a_drawing_is_asked_for_by_a_slot(library: Library) -> None:
