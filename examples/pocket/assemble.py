@@ -8,6 +8,7 @@ Knows the form of the folder; trains nothing. The picture is drawn by Limner's o
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -59,6 +60,11 @@ def assembled(out: Path) -> Path:
     half = out / "model.tmp"
     shutil.rmtree(half, ignore_errors=True)
     pipeline.save_pretrained(half, max_shard_size=SHARD)
+    for name in names:
+        # Else transformers would load halves where diffusers loads float32, and they do not add.
+        config = half / name / "config.json"
+        told = json.loads(config.read_text()) | {"dtype": "float32"}
+        config.write_text(json.dumps(told, indent=2) + "\n")
     size = sum(path.stat().st_size for path in half.rglob("*") if path.is_file())
     if size > LARGEST:
         raise SystemExit(f"{size / 1e6:.1f} MB, more than {LARGEST / 1e6:.0f}: {half}")
