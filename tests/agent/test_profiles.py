@@ -13,7 +13,7 @@ import pytest
 
 from limner.agent.agent import Agent
 from limner.agent.conversation import Conversation
-from limner.agent.events import AnswerReady, Failed
+from limner.agent.events import AnswerReady, Failed, ToolCalled
 from limner.agent.profiles import PROFILES, Choice, chat_model_of, label_of
 from limner.errors import DeveloperError, ModelError, ModelMissing
 from limner.index.embeddings import HashEmbeddings
@@ -165,6 +165,35 @@ def test_an_agent_on_a_server(library: Library, serve: Serve) -> None:
         answer = agent.ask(QUESTION)
     assert answer.text == REPLY and answer.citations == (1,)
     assert (answer.usage.input_tokens, answer.usage.image_tokens) == (1400, 1334)
+
+
+def test_a_model_on_a_server_searches_further(library: Library, serve: Serve) -> None:
+    address = serve("searches")
+    with Agent(library, endpoint=address, session="s") as agent:
+        events = list(agent.stream(QUESTION))
+    (called,) = [event for event in events if isinstance(event, ToolCalled)]
+    assert (called.name, called.arguments) == ("search_library", {"query": "the lighthouse"})
+    last = events[-1]
+    assert isinstance(last, AnswerReady) and last.answer.text == REPLY
+    bodies = [call["body"] for call in stats(address)["calls"] if "tools" in call["body"]]
+    first, second = bodies
+    assert [t["function"]["name"] for t in first["tools"]] == ["search_library", "zoom"]
+    assert first["stream"] and second["messages"][-1]["role"] == "tool"
+    assert "The lighthouse was built in 1871" in second["messages"][-1]["content"]
+
+
+def test_a_server_without_tools_answers_too(library: Library, serve: Serve) -> None:
+    address = serve("no-tools")
+    with Agent(library, endpoint=address) as agent:
+        assert agent.ask(QUESTION).text == agent.ask(QUESTION).text == REPLY
+    assert sum("tools" in call["body"] for call in stats(address)["calls"]) == 1
+
+
+def test_a_server_s_limit_of_tokens_is_told(library: Library, serve: Serve) -> None:
+    with Agent(library, endpoint=serve("limit")) as agent:
+        *_, last = agent.stream(QUESTION)
+    assert isinstance(last, Failed) and last.partial.partial and last.partial.text == REPLY
+    assert "letters at http" in str(last.error) and "limit of tokens" in str(last.error)
 
 
 def test_what_had_come_is_told(

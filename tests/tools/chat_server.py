@@ -42,6 +42,14 @@ REFUSALS = {
     "redirects": (307, {}),
     "teapot": (418, b"short and stout"),
 }
+TOOLLESS = {
+    "no-tools": (400, {"error": {"message": "letters does not support tools"}}),
+    "no-auto": (400, {"message": '"auto" tool choice requires --enable-auto-tool-choice'}),
+    "no-use": (404, {"error": {"message": "No endpoints found that support tool use"}}),
+    "no-field": (422, {"detail": [{"loc": ["body", "tools"], "msg": "Extra inputs"}]}),
+    "no-jinja": (500, {"error": {"message": "tools param requires --jinja flag"}}),
+    "no-functions": (501, {"error": {"message": "function calling is not implemented"}}),
+}
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -76,6 +84,8 @@ class Handler(BaseHTTPRequestHandler):
             refused = None
         if "old" in modes and "stream_options" in body:
             refused = (400, {"error": {"message": "unexpected field stream_options"}})
+        if "tools" in body:
+            refused = next((TOOLLESS[mode] for mode in modes & set(TOOLLESS)), refused)
         if "blind-pictures" in modes and "image_url" in json.dumps(body):
             refused = REFUSALS["blind"]
         if refused:
@@ -121,8 +131,9 @@ class Handler(BaseHTTPRequestHandler):
         while "pings" in modes:
             self.piece(b": still here\n\n")
             time.sleep(0.05)
-        if body.get("tools") and "tools" in modes:
-            self.call_tool(body)
+        called = any(message["role"] == "tool" for message in body["messages"])
+        if body.get("tools") and ("tools" in modes or ("searches" in modes and not called)):
+            self.call_tool(body, modes)
             return self.end("tool_calls", body, modes)
         if "empty" in modes or "spent" in modes:
             return self.end("length" if "spent" in modes else "stop", body, modes)
@@ -140,7 +151,7 @@ class Handler(BaseHTTPRequestHandler):
             self.delta({"content": word})
             if modes & {"half", "clean-half", "stalls", "oops", "latin", "odd", "error"}:
                 return self.go_wrong(modes)
-        self.end("stop", body, modes)
+        self.end("length" if "limit" in modes else "stop", body, modes)
 
     def go_wrong(self, modes: set[str]) -> None:
         """After half of the words."""
@@ -157,9 +168,10 @@ class Handler(BaseHTTPRequestHandler):
         elif "error" in modes:
             self.piece(b'data: {"error": {"message": "CUDA out of memory"}}\n\n')
 
-    def call_tool(self, body: dict) -> None:
+    def call_tool(self, body: dict, modes: set[str]) -> None:
         name = body["tools"][0]["function"]["name"]
-        for n, piece in enumerate(['{"year"', ": 1871}"]):
+        pieces = ['{"year"', ": 1871}"] if "tools" in modes else ['{"query": "the li', 'ghthouse"}']
+        for n, piece in enumerate(pieces):
             call = {"index": 0, "function": {"arguments": piece}}
             if n == 0:
                 call |= {"id": "call-1", "type": "function"}

@@ -13,11 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from langchain_core.messages import AIMessageChunk, HumanMessage, SystemMessage
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+)
 from pydantic import BaseModel
 
 from limner.errors import DeveloperError, ModelError, ModelMissing, ModelOutputError
-from limner.tests.tools.chat_server import HALF, REPLY, Serve, nowhere, serving, stats
+from limner.tests.tools.chat_server import HALF, REPLY, TOOLLESS, Serve, nowhere, serving, stats
 from limner.tools.chat_models import server
 from limner.tools.chat_models.server import connect, models_of
 
@@ -33,6 +39,12 @@ def no_key(monkeypatch: pytest.MonkeyPatch) -> None:
 def serve() -> Iterator[Serve]:
     with serving() as begin:
         yield begin
+
+
+class Built(BaseModel):
+    """When something was built."""
+
+    year: int
 
 
 def model(address: str, name: str = "letters", **options: Any) -> Any:
@@ -137,12 +149,48 @@ def test_what_cannot_be_asked(serve: Serve) -> None:
     assert stats(address)["requests"] == 0
 
 
+@pytest.mark.parametrize("mode", sorted(TOOLLESS))
+def test_a_server_that_refuses_tools_is_asked_without(serve: Serve, mode: str) -> None:
+    address = serve(mode)
+    plain = model(address)
+    offering = plain.bind_tools([Built])
+    assert offering.invoke("When?").text == REPLY
+    assert gathered(offering.stream("When?")).text == REPLY
+    offered = ["tools" in call["body"] for call in stats(address)["calls"]]
+    assert offered == [True, False, False]
+    with pytest.raises(ModelError):  # what must be a call is not answered in words
+        plain.bind_tools([Built], tool_choice="any").invoke("When?")
+
+
+@pytest.mark.parametrize("mode", ["long", "nested", "breaks", "pinned"])
+def test_another_refusal_is_none_of_tools(serve: Serve, mode: str) -> None:
+    address = serve(mode)
+    with pytest.raises(ModelError):
+        model(address, attempts=1).bind_tools([Built]).invoke("When?")
+    assert ["tools" in call["body"] for call in stats(address)["calls"]] == [True]
+
+
+def test_pictures_of_a_call_follow_its_words(serve: Serve) -> None:
+    address = serve()
+    calls = [{"name": "zoom", "args": {}, "id": n, "type": "tool_call"} for n in ("a", "b")]
+    words = {"type": "text", "text": "It says Save."}
+    image = {"type": "image", "base64": PNG, "mime_type": "image/png"}
+    asked = [
+        HumanMessage("What?"),
+        AIMessage("", tool_calls=calls),
+        ToolMessage([words, image], tool_call_id="a"),
+        ToolMessage("Nothing.", tool_call_id="b"),
+    ]
+    model(address).invoke(asked)
+    (call,) = stats(address)["calls"]
+    sent = call["body"]["messages"]
+    assert [m["role"] for m in sent] == ["user", "assistant", "tool", "tool", "user"]
+    assert [m["content"] for m in sent[2:4]] == ["It says Save.", "Nothing."]
+    (shown,) = sent[4]["content"]
+    assert shown["image_url"]["url"] == f"data:image/png;base64,{PNG}"
+
+
 def test_tools_and_structured_output(serve: Serve) -> None:
-    class Built(BaseModel):
-        """When something was built."""
-
-        year: int
-
     address = serve("tools")
     called = model(address).bind_tools([Built]).invoke("When?")
     assert [(c["name"], c["args"]) for c in called.tool_calls] == [("Built", {"year": 1871})]

@@ -18,6 +18,7 @@ import openai
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.language_models.chat_models import generate_from_stream
+from langchain_core.language_models.model_profile import ModelProfile
 from langchain_core.messages import AIMessageChunk
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
@@ -48,6 +49,8 @@ _SENT = {
     "x-stainless-raw-response",  # says nothing of the user; the openai package reads it back
 }
 
+_TOOLS = ("tools", "parallel_tool_calls")
+
 T = TypeVar("T")
 
 
@@ -66,6 +69,7 @@ class ServerChat(ChatOpenAI):
     Pictures go out as data URLs; a message that holds an address in place of one is refused, and
     nothing is fetched. Proxies, redirects and the variables of other programs are not followed.
     What is streamed before a failure stays with the caller: the words are yielded, then it raises.
+    Tools that the server refuses to be offered are left out from then on.
 
     Raises:
         ModelMissing: no server answers, or it has no such model.
@@ -78,6 +82,7 @@ class ServerChat(ChatOpenAI):
     _limits: Limits = PrivateAttr()
     _now: threading.local = PrivateAttr(default_factory=threading.local)
     _counts: bool = PrivateAttr(default=True)
+    _calls: bool = PrivateAttr(default=True)
 
     @classmethod
     def at(cls, base: str, model: str, key: str, limits: Limits) -> Self:
@@ -113,6 +118,7 @@ class ServerChat(ChatOpenAI):
             stream_usage=True,
             use_responses_api=False,
             openai_proxy=None,
+            profile=ModelProfile(tool_calling=True),  # offered to all; some refuse, see `_tried`
         )
         made._place, made._limits, made._now = Place(base, model, key), limits, now
         return made
@@ -128,7 +134,9 @@ class ServerChat(ChatOpenAI):
     def _stream(
         self, messages: list[Any], *args: Any, **kwargs: Any
     ) -> Iterator[ChatGenerationChunk]:
-        return self._tried(messages, lambda watch: self._pieces(watch, messages, *args, **kwargs))
+        return self._tried(
+            messages, lambda watch: self._pieces(watch, messages, *args, **kwargs), _offers(kwargs)
+        )
 
     def _generate(
         self,
@@ -146,7 +154,9 @@ class ServerChat(ChatOpenAI):
 
         return next(self._tried(messages, whole))
 
-    def _tried(self, messages: list[Any], ask: Callable[[Watch], Iterator[T]]) -> Iterator[T]:
+    def _tried(
+        self, messages: list[Any], ask: Callable[[Watch], Iterator[T]], offers: bool = False
+    ) -> Iterator[T]:
         """What an attempt gives; further attempts as long as nothing was given and it may help."""
         limits, attempt = self._limits, 0
         place = replace(self._place, pictures=any(map(_shows, messages)))
@@ -169,6 +179,9 @@ class ServerChat(ChatOpenAI):
             if self._counts and not begun and "stream_options" in fault.words:
                 self._counts = False  # an older server, which does not know that option
                 continue
+            if self._calls and offers and not begun and fault.no_tools:
+                self._calls = False  # it is not asked again whether it takes them
+                continue
             wait = max(limits.backoff * 2 ** (attempt - 1), fault.wait)
             late = time.monotonic() + wait > ends
             if begun or late or not fault.again or attempt >= limits.attempts:
@@ -189,6 +202,8 @@ class ServerChat(ChatOpenAI):
         usage: UsageMetadata | None = None
         said, reason, number = False, "", -1
         kwargs["stream_usage"] = self._counts
+        if _offers(kwargs) and not self._calls:
+            kwargs = {name: given for name, given in kwargs.items() if name not in _TOOLS}
         with closing(self._streamed(*args, **kwargs)) as chunks:
             for number, chunk in enumerate(chunks):
                 message = chunk.message
@@ -229,6 +244,7 @@ class ServerChat(ChatOpenAI):
         payload = super()._get_request_payload(input_, stop=stop, **kwargs)
         for message in payload["messages"]:
             message["content"] = _sendable(message.get("content"))
+        payload["messages"] = _apart(payload["messages"])
         return payload
 
 
@@ -236,6 +252,31 @@ def _says(message: Any) -> bool:
     """Whether a chunk holds a word or a call of a tool."""
     called = getattr(message, "tool_call_chunks", None) or message.additional_kwargs
     return bool(message.text or called)
+
+
+def _offers(kwargs: dict[str, Any]) -> bool:
+    """Whether tools are offered that the model may also leave alone."""
+    return bool(kwargs.get("tools")) and not kwargs.get("tool_choice")
+
+
+def _apart(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The messages with the pictures of calls behind their results, as shown by the user.
+
+    In the protocol the result of a call is words.
+    """
+    sent: list[dict[str, Any]] = []
+    pictures: list[Any] = []
+    for message in [*messages, {"role": ""}]:
+        content = message.get("content")
+        if message["role"] == "tool" and isinstance(content, list):
+            pictures += [block for block in content if block.get("type") != "text"]
+            texts = [str(block["text"]) for block in content if block.get("type") == "text"]
+            message = {**message, "content": "\n".join(texts)}
+        elif pictures and message["role"] != "tool":
+            sent.append({"role": "user", "content": pictures})
+            pictures = []
+        sent.append(message)
+    return sent[:-1]
 
 
 def _shows(message: Any) -> bool:

@@ -36,6 +36,7 @@ _LONG = re.compile(
     re.IGNORECASE,
 )
 _UNKNOWN = re.compile(r"model.{0,80}(not found|does not exist|unknown|not loaded|pinned)", re.I)
+_TOOLS = re.compile(r"\btools?(\b|_)|\bfunctions?\b[ _-]?(call|$)|\bfunctions\b", re.IGNORECASE)
 _BLIND = re.compile(r"image|vision|multi-?modal|mmproj", re.IGNORECASE)
 
 
@@ -68,12 +69,14 @@ class Fault:
         again: whether asking again may help.
         wait: seconds that the server asks to wait first.
         words: what the server said.
+        no_tools: whether it refuses to be offered tools.
     """
 
     error: LimnerError
     again: bool = False
     wait: float = 0.0
     words: str = ""
+    no_tools: bool = False
 
 
 def fault_of(error: Exception, place: Place, timeout: float) -> Fault:
@@ -146,7 +149,12 @@ def _refusal(error: openai.APIStatusError, place: Place) -> Fault:
     words = _words(error.body, place) or one_line(error.message, place.key)
     said = f"{status}: {words or 'no words'}"
     again, wait = status in _AGAIN, _asked_wait(error.response.headers)
-    return Fault(_refused(status, words, said, wait, place), again, wait, words)
+    no_tools = (  # llama.cpp says so with 500
+        status in (400, 404, 422, 500, 501)
+        and _TOOLS.search(words) is not None
+        and _LONG.search(words) is None
+    )
+    return Fault(_refused(status, words, said, wait, place), again, wait, words, no_tools)
 
 
 def _refused(status: int, words: str, said: str, wait: float, place: Place) -> ModelError:
