@@ -222,10 +222,12 @@ def _chat_model(choice: Choice, timeout: float) -> Iterator[Finding]:
 
 
 def _local(name: str) -> Finding:
+    from ..tools.model_files import need_whole_weights
     from .known_models import place_of
 
     place = place_of(name)
     if place.here:
+        need_whole_weights(place.folder)
         return Finding("ok", "chat model", f"{name}: reads, on this machine")
     missing = f"{name} is not here: missing {', '.join(place.missing)}"
     return Finding("error", "chat model", missing, f"limner models pull {name}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
@@ -17,8 +18,10 @@ __all__ = [
     "fingerprint",
     "loading",
     "need_safetensors",
+    "need_whole_weights",
     "sha256_of",
     "snapshot",
+    "tensor_shapes",
     "wanted_files",
 ]
 
@@ -44,6 +47,7 @@ DIFFUSION_PARTS = (
 )
 """The folders of an image model in the form of diffusers."""
 
+_AGAIN = "download the model's files again"
 _SAMPLES = 64  # places at which a file of weights is looked at; the whole may be gigabytes
 _OWN_FORM = "take the model in a form that the installed libraries read by themselves"
 _PICKLED = ("*.bin", "*.pt", "*.pth")
@@ -126,8 +130,53 @@ def need_safetensors(folder: Path, optional: bool = False) -> None:
         )
 
 
+def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """The tensors of a safetensors file, from its header alone.
+
+    Raises:
+        ModelError: the file is cut off, or no safetensors file.
+    """
+    try:
+        with path.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            room = path.stat().st_size - 8 - length
+            if room < 0:
+                raise ValueError("cut off, or a pointer of git lfs: git lfs pull")
+            header = json.loads(stream.read(length))
+        header.pop("__metadata__", None)
+        ends = [int(entry["data_offsets"][1]) for entry in header.values()]
+        if max(ends, default=0) != room:
+            raise ValueError(f"cut off: {room:,} of {max(ends, default=0):,} bytes of weights")
+        return {name: tuple(map(int, entry["shape"])) for name, entry in header.items()}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise ModelError(
+            f"{path}: cannot be loaded (no safetensors file: {error})", _AGAIN
+        ) from error
+
+
+def need_whole_weights(folder: Path) -> None:
+    """Refuse weights that are cut off or of which files are missing; reads headers alone.
+
+    Raises:
+        ModelError: which file, and what of it.
+    """
+    held = {path.name: tensor_shapes(path) for path in sorted(folder.glob("*.safetensors"))}
+    for index in sorted(folder.glob("*.safetensors.index.json")):
+        for name, file in _weight_map(index).items():
+            if file not in held:
+                raise ModelError(f"{folder}: {file[:100]} is missing", _AGAIN)
+            if name not in held[file]:
+                raise ModelError(f"{folder / file}: {name[:100]} is not in it", _AGAIN)
+
+
+def _weight_map(index: Path) -> dict[str, str]:
+    with loading(f"{index}: cannot be read"):
+        found = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        return {str(name): str(file) for name, file in found.items()}
+
+
 @contextlib.contextmanager
-def loading(what: str, hint: str = "download the model's files again") -> Iterator[None]:
+def loading(what: str, hint: str = _AGAIN) -> Iterator[None]:
     """Tell in our own words why the files of a model could not be loaded.
 
     Whatever is raised: the libraries that read them check little of what a folder holds, and what

@@ -9,10 +9,12 @@ import pytest
 
 from limner.agent import doctor
 from limner.agent.doctor import Finding, examine, rebuild
+from limner.agent.profiles import Choice
 from limner.agent.sessions import Sessions
 from limner.errors import LimnerError
 from limner.index.embeddings import HashEmbeddings
 from limner.index.library import Library
+from limner.tests.tiny_chat_models import chat_model
 
 
 @pytest.fixture(autouse=True)
@@ -89,3 +91,15 @@ def test_a_damaged_conversation_is_named_and_left_alone(folder: Path) -> None:
     (folder / "library.db").write_bytes((folder / "library.db").read_bytes()[:8192])
     rebuild(folder, "embedded")
     assert (folder / "sessions.db").read_bytes() == b"x" * 5000
+
+
+def test_weights_of_a_chat_model_that_are_cut_off_are_told(tmp_path: Path) -> None:
+    model = chat_model(tmp_path / "model")
+    choice = Choice(chat_model=str(model))
+    found = [f for f in examine(tmp_path / "none", "embedded", choice) if f.what == "chat model"]
+    assert [f.status for f in found] == ["ok"]
+    weights = model / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    found = [f for f in examine(tmp_path / "none", "embedded", choice) if f.what == "chat model"]
+    assert [f.status for f in found] == ["error"]
+    assert "model.safetensors" in found[0].detail and found[0].hint

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from limner.errors import ModelError, ModelMissing
 from limner.tests.tiny_chat_models import chat_model
 from limner.tools.chat_models.qwen2_vl import Qwen2VL
+from limner.tools.model_files import need_whole_weights
 
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
@@ -32,6 +33,61 @@ def test_a_damaged_template_is_known_at_once(tmp_path: Path, template: str) -> N
     with pytest.raises(ModelError, match="chat template cannot be used") as told:
         Qwen2VL.load(str(folder))
     assert "chat_template.jinja" in told.value.hint
+
+
+@pytest.mark.parametrize(
+    ("file", "settings"),
+    [
+        ("config.json", {"num_hidden_layers": 3}),
+        ("config.json", {"num_attention_heads": "four"}),
+        ("preprocessor_config.json", {"patch_size": None}),
+        ("tokenizer_config.json", {"eos_token": 5}),
+    ],
+)
+def test_settings_that_cannot_be_are_a_typed_error(
+    tmp_path: Path, file: str, settings: dict[str, object]
+) -> None:
+    folder = chat_model(tmp_path / "model")
+    held = json.loads((folder / file).read_text())
+    (held.get("text_config") or held).update(settings)
+    (folder / file).write_text(json.dumps(held))
+    with pytest.raises(ModelError, match=str(folder)):
+        Qwen2VL.load(str(folder))
+
+
+@pytest.mark.parametrize("kept", [0, 7, 1000, -1])
+def test_weights_that_are_cut_off_are_told_before_they_are_read(tmp_path: Path, kept: int) -> None:
+    folder = chat_model(tmp_path / "model")
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:kept])
+    with pytest.raises(ModelError, match=r"cut off|no safetensors file") as told:
+        need_whole_weights(folder)
+    with pytest.raises(ModelError, match=r"cut off|no safetensors file"):
+        Qwen2VL.load(str(folder))
+    assert "again" in told.value.hint
+
+
+@pytest.mark.parametrize(
+    ("weight_map", "words"),
+    [
+        ({"a": "model-00002-of-00002.safetensors"}, "model-00002-of-00002.safetensors is missing"),
+        ({"a": "../model.safetensors"}, "is missing"),
+        ({"nowhere": "model.safetensors"}, "nowhere is not in it"),
+        (["a"], "cannot be read"),
+        ({"a": ["b"]}, "is missing"),
+    ],
+)
+def test_files_that_an_index_names_are_looked_for(
+    tmp_path: Path, weight_map: object, words: str
+) -> None:
+    folder = chat_model(tmp_path / "model")
+    need_whole_weights(folder)
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": weight_map}))
+    with pytest.raises(ModelError, match=words):
+        need_whole_weights(folder)
+    with pytest.raises(ModelError, match=words):
+        Qwen2VL.load(str(folder))
 
 
 def test_loading_is_quiet(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import logging
 import math
 import threading
@@ -14,7 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import ModelError, ModelMissing
-from ..model_files import loading, need_safetensors, snapshot
+from ..model_files import (
+    loading,
+    need_safetensors,
+    need_whole_weights,
+    snapshot,
+    tensor_shapes,
+)
 
 __all__ = ["find_folder", "free_memory", "load_model", "need_memory", "quietly", "wait_asleep"]
 
@@ -125,7 +130,8 @@ def need_memory(folder: Path, width: int, device: str) -> int:
     Raises:
         ModelError: it does not fit; the hint names three ways out.
     """
-    weights = sum(_weights(path, width) for path in sorted(folder.glob("*.safetensors")))
+    files = sorted(folder.glob("*.safetensors"))
+    weights = width * sum(math.prod(s) for path in files for s in tensor_shapes(path).values())
     free = free_memory(device)
     if free and weights * _ROOM > free:
         raise ModelError(
@@ -135,22 +141,6 @@ def need_memory(folder: Path, width: int, device: str) -> int:
             "or let a server run it (--endpoint URL)",
         )
     return weights
-
-
-def _weights(path: Path, width: int) -> int:
-    """Bytes of a file's tensors at another width, from its header alone."""
-    try:
-        with path.open("rb") as stream:
-            length = int.from_bytes(stream.read(8), "little")
-            if length > path.stat().st_size:
-                raise ValueError("cut off, or a pointer of git lfs: git lfs pull")
-            header = json.loads(stream.read(length))
-        shapes = [entry["shape"] for name, entry in header.items() if name != "__metadata__"]
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        raise ModelError(
-            f"{path}: cannot be loaded (no safetensors file: {error})", _AGAIN
-        ) from error
-    return width * sum(int(math.prod(shape)) for shape in shapes)
 
 
 def load_model(folder: Path, device: str, dtype: str, bits: int) -> Any:
@@ -169,6 +159,7 @@ def load_model(folder: Path, device: str, dtype: str, bits: int) -> Any:
     from transformers import AutoModelForImageTextToText
 
     width = bits // 8 or 1 if bits else getattr(torch, dtype).itemsize
+    need_whole_weights(folder)
     need_memory(folder, width, device)
     settings: dict[str, Any] = {"dtype": getattr(torch, dtype), "attn_implementation": "sdpa"}
     if bits:
