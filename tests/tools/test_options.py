@@ -39,6 +39,64 @@ class Tide(BaseModel):
     hour: int
 
 
+WRONG: list[tuple[str, Any]] = [
+    *(("max_tokens", value) for value in ("many", 0, -1, 1.5, True, None)),
+    *(("temperature", value) for value in (float("nan"), float("inf"), -0.1, "0.5", True)),
+    *(("top_p", value) for value in (0, 0.0, -1, 1.1, float("nan"))),
+    *(("seed", value) for value in (-1, 2**64, "one", 1.0)),
+    *(("image_tokens", value) for value in (0, -5, 2.5)),
+    *(("stop", value) for value in ([5], 5, ["a", None])),
+    *(("max_tokens", value) for value in (8192, 10**9)),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG)
+def test_values_that_cannot_be_are_refused(
+    name: str, value: Any, folder: Path, model: Qwen2VL
+) -> None:
+    given = {name: value}
+    asks: list[Callable[[], Any]] = [
+        lambda: Qwen2VL.load(str(folder), **given),
+        lambda: model.invoke("When?", **given),
+        lambda: list(model.stream("When?", **given)),
+        lambda: model.batch(["When?"], **given),
+    ]
+    for ask in asks:
+        with pytest.raises(DeveloperError, match=name) as told:
+            ask()
+        assert any(word in f"{told.value} {told.value.hint}" for word in ("number", "words"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "known"),
+    [
+        ("dtype", "float99", "float32, bfloat16, float16"),
+        ("device", "nope", "cpu"),
+        ("device", "cuda:99", "cpu"),
+        ("bits", 3, "0, 4, 8"),
+        ("decoding", "bogus", "plain, static, compiled"),
+    ],
+)
+def test_ways_of_loading_that_there_are_not(
+    name: str, value: Any, known: str, folder: Path
+) -> None:
+    with pytest.raises(DeveloperError, match=f"{name} cannot be .*{known}"):
+        Qwen2VL.load(str(folder), **{name: value})
+
+
+def test_no_gpu_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(DeveloperError, match="device cannot be 'cuda'; it is one of cpu on this"):
+        Qwen2VL.load(str(folder), device="cuda")
+
+
+def test_values_at_the_bounds_are_followed(model: Qwen2VL) -> None:
+    for given in ({"max_tokens": 1}, {"temperature": 0}, {"top_p": 1}, {"image_tokens": 1}):
+        assert model.invoke("When?", **given)
+    assert model.invoke("When?", temperature=0.7, top_p=1e-9, seed=2**64 - 1)
+    assert model.invoke("When?", temperature=0.7, seed=None, stop=["x", "y"])
+
+
 def test_options_that_nobody_follows_are_refused(folder: Path, model: Qwen2VL) -> None:
     asks: list[Callable[[], Any]] = [
         lambda: model.invoke("When?", max_new_tokens=3),

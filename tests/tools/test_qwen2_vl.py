@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
+import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -302,6 +305,68 @@ def test_odd_pictures_are_read(
     assert load(family, max_tokens=2).invoke([message]).usage_metadata is not None
 
 
+def test_a_picture_needs_no_media_type(load: Callable[..., Qwen2VL]) -> None:
+    model = load("qwen2_vl")
+    whole = block(noise(60, 40))
+    (bare := dict(whole)).pop("mime_type")
+    several = [[HumanMessage([{"type": "text", "text": "What?"}, b])] for b in (whole, bare)]
+    one, two = (model.invoke(messages) for messages in several)
+    assert (one.text, one.usage_metadata) == (two.text, two.usage_metadata)
+    assert "".join(str(c.text) for c in model.stream(several[1])) == one.text
+    assert bare == several[1][0].content[1], "the caller's message is as it was"
+
+
+def test_a_question_that_is_too_long_is_told_once(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = chat_model(tmp_path / "model")
+    path = folder / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"model_max_length": 100}))
+    model = Qwen2VL.load(str(folder))
+    capfd.readouterr()
+    with pytest.raises(QuestionError, match="tokens long"):
+        model.invoke("water " * 9000)
+    assert model.get_num_tokens("water " * 200) > 100
+    told = capfd.readouterr()
+    assert (told.out, told.err, caplog.text) == ("", "", "")
+
+
+async def _cancelled(model: Qwen2VL, until: threading.Event) -> None:
+    task = asyncio.ensure_future(model.ainvoke(question("When?"), max_tokens=6000))
+    await asyncio.to_thread(until.wait, 60)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+@pytest.mark.parametrize("while_asking", [False, True])
+def test_cancelling_ends_the_answer(
+    while_asking: bool, load: Callable[..., Qwen2VL], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load("qwen2_vl")
+    plain, awaited = model.invoke(question("When?")), asyncio.run(model.ainvoke(question("When?")))
+    assert awaited.text == plain.text
+    assert awaited.usage_metadata == plain.usage_metadata
+    assert awaited.response_metadata == plain.response_metadata
+
+    model._engine._ends = frozenset()  # the answer would go on to its last token
+    begun, asked = threading.Event(), []
+    ask = model._engine.ask
+
+    def watched(*arguments: Any) -> Any:
+        if while_asking:
+            begun.set()
+            time.sleep(0.2)
+        asked.append(ask(*arguments))
+        begun.set()
+        return asked[0]
+
+    monkeypatch.setattr(model._engine, "ask", watched)
+    asyncio.run(_cancelled(model, begun))
+    model._engine.wait(asked[:0])
+    assert asked[0].ended and asked[0].row.tokens < 6000
+
+
 def test_many_pictures_share_the_budget(load: Callable[..., Qwen2VL]) -> None:
     model = load("qwen2_vl", max_tokens=2, image_tokens=500)
     pictures = [noise(280, 280, n) for n in range(49)] + [noise(28, 28)]
@@ -326,6 +391,18 @@ def test_what_cannot_be_read_is_refused_with_a_reason(load: Callable[..., Qwen2V
         model.invoke(said({"type": "image", "base64": data, "mime_type": "image/png"}))
     with pytest.raises(SourceError, match="not base64"):
         model.invoke(said({"type": "image", "base64": "§", "mime_type": "image/png"}))
+    source = {"type": "base64", "media_type": "image/png", "data": data}
+    with pytest.raises(UserError, match=r"unknown form \(it holds source\)") as told:
+        model.invoke(said({"type": "image", "source": source}))
+    assert '"base64": "…"' in told.value.hint and "image_url" in told.value.hint
+    address = {"type": "image_url", "image_url": {"url": "data:image/png;base64,"}}
+    for part in (
+        {"type": "image", "base64": ""},
+        {"type": "image", "base64": "", "mime_type": "image/png"},
+        address,
+    ):
+        with pytest.raises(SourceError, match="picture 1: is empty"):
+            model.invoke(said(part))
     failed, fine = model.batch([said(url), question("When?")], return_exceptions=True)
     assert isinstance(failed, UserError) and isinstance(fine, AIMessage)
     with pytest.raises(QuestionError, match="tokens long"):

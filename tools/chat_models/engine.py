@@ -131,7 +131,8 @@ class Engine:
         if device == "cpu":
             wait_asleep()
         preparer.accepts_types = "mm_token_type_ids" in parameters(model)
-        return cls(model, preparer, family, revision or fingerprint(folder), decoding)
+        with loading(f"{folder}: cannot be used"):
+            return cls(model, preparer, family, revision or fingerprint(folder), decoding)
 
     def text_of(self, tokens: list[int]) -> str:
         """Tokens as text: without special ones but those that mark a place in a picture."""
@@ -203,6 +204,11 @@ class Engine:
                     self._over.wait()
         finally:
             self.leave(several)
+
+    def give_up(self, several: Sequence[Asked]) -> None:
+        """Have some answers end within one token, without waiting for it."""
+        for asked in several:
+            asked.unwanted = True
 
     def leave(self, several: Sequence[Asked]) -> None:
         """End some answers, within one token. No thread is left when no answer is."""
@@ -337,7 +343,8 @@ def _try_template(folder: Path, preparer: Preparer) -> None:
     """Ask something, so that a damaged chat template is known before the weights are read."""
     said = [{"type": "text", "text": "?"}]
     try:
-        preparer.prepare([Conversation([{"role": "user", "content": said}])], 0)
+        with loading(f"{folder}: its chat template cannot be used"):
+            preparer.prepare([Conversation([{"role": "user", "content": said}])], 0)
     except ModelOutputError as error:
         raise ModelError(
             f"{folder}: its chat template cannot be used ({error.__cause__})",

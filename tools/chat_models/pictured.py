@@ -21,10 +21,14 @@ from ..calling import Format, as_text
 from ..media import decode_image
 from ..video import Video, clock, read_video, thinned
 
-__all__ = ["Conversation", "conversation_of"]
+__all__ = ["Conversation", "conversation_of", "kinds_given"]
 
 _ROLES = {SystemMessage: "system", HumanMessage: "user", AIMessage: "assistant"}
 _NAMES = {"image": "picture", "video": "video"}
+_FORMS = (
+    'known: {"type": "image", "base64": "…"} and '
+    '{"type": "image_url", "image_url": {"url": "data:image/png;base64,…"}}; no addresses'
+)
 _LONGEST_SIDES = 100
 """A longer side than so many shorter ones is filled up with white: the families' own resizing
 fails at 200."""
@@ -121,6 +125,19 @@ def conversation_of(
     return made
 
 
+def kinds_given(message: BaseMessage) -> BaseMessage:
+    """The message with a media type for each picture and video that came without one."""
+    if isinstance(message.content, str):
+        return message
+    content = [
+        {"mime_type": "application/octet-stream", **block}
+        if isinstance(block, dict) and _kind(block)
+        else block
+        for block in message.content
+    ]
+    return message.model_copy(update={"content": content})
+
+
 def _instructed(messages: Sequence[BaseMessage], instructions: str) -> list[BaseMessage]:
     """The messages with the instructions in the system's text, added where there is none."""
     first, *rest = messages
@@ -183,15 +200,20 @@ def _add(block: dict[str, Any], made: Conversation) -> int:
 
 
 def _bytes(block: dict[str, Any], name: str) -> bytes:
-    data = block.get("base64") or block.get("data")
+    data = block.get("base64", block.get("data"))
     if (form := block["type"]).endswith("_url"):
         url = block.get(form)
         url = str(url.get("url", "") if isinstance(url, dict) else url)
         head, comma, data = url.partition(",")
         if not (head.startswith("data:") and head.endswith(";base64") and comma):
-            data = None
+            raise UserError(f"{name}: only what comes with the message is read", _FORMS)
+    elif "url" in block or "file_id" in block:
+        raise UserError(f"{name}: only what comes with the message is read", _FORMS)
     if not isinstance(data, str):
-        raise UserError(f"{name}: only what comes with the message is read", "no URLs")
+        found = ", ".join(sorted(map(str, block.keys() - {"type", "mime_type"}))) or "nothing"
+        raise UserError(f"{name}: of an unknown form (it holds {found[:100]})", _FORMS)
+    if not data.strip():
+        raise SourceError(f"{name}: is empty", "give the bytes of the file as base64")
     try:
         return base64.b64decode(data, validate=True)
     except (binascii.Error, ValueError) as error:

@@ -11,6 +11,7 @@ template does not write itself stays text: a document that holds ``<|im_end|>`` 
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -87,6 +88,7 @@ class Preparer:
         self.accepts_types = True
         self.processor = _processor(folder, family)
         self.tokenizer = self.processor.tokenizer
+        self.tokenizer.model_max_length = sys.maxsize  # the engine tells of what is too long
         self._template = (
             getattr(self.processor, "chat_template", None)
             or self.tokenizer.chat_template

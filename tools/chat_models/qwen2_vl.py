@@ -7,33 +7,46 @@ The model runs in this process (`engine`), inputs come from `processing`, tokens
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
-from langchain_core.callbacks import CallbackManagerForLLMRun
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.language_models.model_profile import ModelProfile
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.prompt_values import ChatPromptValue, PromptValue
 from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables.config import run_in_executor
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import PrivateAttr, ValidationError, field_validator
 
-from ...errors import DeveloperError, LimnerError, ModelOutputError, QuestionError
+from ...errors import DeveloperError, LimnerError, QuestionError
 from ..calling import CallParser, Piece, stops, tools_prompt
 from .batch import Decoding, Sampling
 from .engine import Asked, Engine
 from .families import Family
-from .options import check_names, stop_words, wanted_tool
-from .pictured import Conversation, conversation_of
+from .options import (
+    check_loading,
+    check_names,
+    check_room,
+    check_values,
+    formed_as_asked,
+    stop_words,
+    wanted_tool,
+)
+from .pictured import Conversation, conversation_of, kinds_given
 from .processing import Prepared
 
 __all__ = ["Qwen2VL"]
 
-_OPTIONS = ("max_tokens", "temperature", "top_p", "seed", "image_tokens")
+_SAMPLING = ("max_tokens", "temperature", "top_p", "seed")
+_OPTIONS = (*_SAMPLING, "image_tokens")
 
 
 class Qwen2VL(BaseChatModel):
@@ -94,14 +107,16 @@ class Qwen2VL(BaseChatModel):
             DeveloperError: a setting that does not exist, or has another form.
         """
         check_names(settings, [field for field in cls.model_fields if field != "model_name"])
+        check_values(settings)
+        check_loading(device, dtype, bits, decoding)
         try:
             model = cls(model_name=name, **settings)
         except ValidationError as error:
             raise DeveloperError(f"a setting of the chat model: {error}") from error
         engine = Engine.load(name, device, dtype, bits, decoding)
-        window = engine.window
+        check_room(model.max_tokens, engine.window)
         model.profile = ModelProfile(
-            max_input_tokens=window - model.max_tokens,
+            max_input_tokens=engine.window - model.max_tokens,
             max_output_tokens=model.max_tokens,
             image_inputs=True,
             tool_calling=True,
@@ -162,7 +177,12 @@ class Qwen2VL(BaseChatModel):
             ModelOutputError: when it is asked: the model answered in words instead.
         """
         formed = super().with_structured_output(schema, include_raw=include_raw, **kwargs)
-        return formed if include_raw else formed | _given
+        return formed if include_raw else formed | formed_as_asked
+
+    def _convert_input(self, model_input: LanguageModelInput) -> PromptValue:
+        """With a kind for each picture: LangChain asks for one, decoding finds it out itself."""
+        given = super()._convert_input(model_input).to_messages()
+        return ChatPromptValue(messages=list(map(kinds_given, given)))
 
     def fits(self, messages: list[BaseMessage], tools: Sequence[Any] = ()) -> bool:
         """Whether a question with its pictures leaves room for an answer in the window."""
@@ -196,6 +216,8 @@ class Qwen2VL(BaseChatModel):
     ) -> Asked:
         """Put a question to the engine."""
         check_names(kwargs, _OPTIONS)
+        check_values(kwargs)
+        check_room(kwargs.get("max_tokens", 1), self._engine.window)
         sampling = self._sampling(kwargs)
         prepared = self._prepared(
             [self._conversation(messages, kwargs)], kwargs.get("image_tokens")
@@ -233,10 +255,38 @@ class Qwen2VL(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        asked = self._ask(messages, stop, kwargs)
+        return self._result(self._ask(messages, stop, kwargs), messages, kwargs)
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        """As ``_generate``, in a thread; the answer ends with the task that awaits it."""
+        held, cancelled = list[Asked](), threading.Event()
+
+        def answer() -> ChatResult:
+            held.append(self._ask(messages, stop, kwargs))
+            if cancelled.is_set():  # while the question was prepared
+                self._engine.give_up(held)
+            return self._result(held[0], messages, kwargs)
+
+        try:
+            return await run_in_executor(None, answer)
+        except asyncio.CancelledError:
+            cancelled.set()
+            self._engine.give_up(held)
+            raise
+
+    def _result(
+        self, asked: Asked, messages: list[BaseMessage], kwargs: dict[str, Any]
+    ) -> ChatResult:
+        """The answer, waited for."""
         self._engine.wait([asked])
-        message = self._message(asked, messages, kwargs)
-        return ChatResult(generations=[ChatGeneration(message=message)])
+        answer = ChatGeneration(message=self._message(asked, messages, kwargs))
+        return ChatResult(generations=[answer])
 
     def batch(
         self,
@@ -321,10 +371,7 @@ class Qwen2VL(BaseChatModel):
         return CallParser(self.family.calls, count)
 
     def _sampling(self, given: dict[str, Any]) -> Sampling:
-        names = ("max_tokens", "temperature", "top_p", "seed")
-        if given.get("max_tokens", self.max_tokens) < 1:
-            raise DeveloperError("max_tokens is below 1", "give at least 1")
-        return Sampling(**{name: given.get(name, getattr(self, name)) for name in names})
+        return Sampling(**{name: given.get(name, getattr(self, name)) for name in _SAMPLING})
 
 
 def _told(piece: Piece, run_manager: CallbackManagerForLLMRun | None) -> ChatGenerationChunk:
@@ -341,15 +388,6 @@ def _told(piece: Piece, run_manager: CallbackManagerForLLMRun | None) -> ChatGen
     if run_manager:
         run_manager.on_llm_new_token(words, chunk=chunk)
     return chunk
-
-
-def _given(formed: Any) -> Any:
-    if formed is None:
-        raise ModelOutputError(
-            "the model answered in words, not in the form it was asked for",
-            "ask again, more plainly, or take include_raw=True",
-        )
-    return formed
 
 
 def _usage(asked: Asked) -> UsageMetadata:
