@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 import limner.examples
 from limner.agent.agent import Agent
 from limner.agent.answer import Marked
+from limner.agent.attaching import attached
 from limner.agent.conversation import Conversation
 from limner.errors import ModelMissing, SourceError
 from limner.index.library import Library
@@ -50,17 +51,17 @@ def test_an_answer_cites_and_marks_the_moment(tmp_path: Path, clip: Path) -> Non
 
 def test_bytes_are_numbered_among_what_comes_along(library: Library, clip: Path) -> None:
     with Agent(library) as agent:
-        attached = [
+        kept = [
             attachment
             for number, source in enumerate([SHOT, clip.read_bytes(), str(clip)], 1)
-            for attachment in agent._attached(source, number)
+            for attachment in attached(source, number, agent._work.media)
         ]
-    assert [one.name for one in attached] == [
+    assert [one.name for one in kept] == [
         "mac-vpn.png",
         *("video 2 at 0:00.0", "video 2 at 0:02.0"),
         *("clip.mp4 at 0:00.0", "clip.mp4 at 0:02.0"),
     ]
-    assert [one.media for one in attached[1:3]] == [one.media for one in attached[3:]]
+    assert [one.media for one in kept[1:3]] == [one.media for one in kept[3:]]
 
 
 def test_a_damaged_recording_is_told_at_once(
