@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from ..errors import UserError
+from ..tools.user_cache import user_cache
 from .embeddings import Embeddings, Vectors
 from .vector_stores.base import checked
 
@@ -76,26 +76,13 @@ class EmbeddingCache:
 
     @classmethod
     def default(cls) -> Self | None:
-        """The user's cache, or none where ``LIMNER_CACHE`` is ``off``.
-
-        ``LIMNER_CACHE`` names another folder, ``LIMNER_CACHE_BYTES`` another size.
+        """The user's cache, or none where that is turned off; see `user_cache`.
 
         Raises:
             UserError: ``LIMNER_CACHE_BYTES`` is not a number of bytes.
         """
-        from platformdirs import user_cache_dir
-
-        folder = os.environ.get("LIMNER_CACHE", "").strip()
-        if folder.lower() == "off":
-            return None
-        size = os.environ.get("LIMNER_CACHE_BYTES", "").strip() or str(_BYTES)
-        if not (size.isascii() and size.isdigit() and 0 < int(size) < 2**60):
-            raise UserError(
-                "LIMNER_CACHE_BYTES is not a number of bytes",
-                "set it to 2000000000, say; LIMNER_CACHE=off turns the cache off",
-            )
-        path = Path(folder).expanduser() if folder else Path(user_cache_dir("limner"))
-        return cls(path / "embeddings.db", int(size))
+        place = user_cache()
+        return cls(place[0] / "embeddings.db", place[1]) if place else None
 
     def encode(self, embeddings: Embeddings, texts: Sequence[str], library: str) -> Vectors:
         """Vectors of passages: those that are known, and the rest from the model.

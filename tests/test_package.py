@@ -110,6 +110,7 @@ ALLOWED = {
     "index": (
         *("index", "prompts.prompt", "prompts"),
         *("tools.ocr", "tools.layout", "tools.media", "tools.sentences", "tools.model_files"),
+        "tools.user_cache",
     ),
     "prompts": ("prompts",),
 }

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Self
 from uuid import uuid4
 
-from ...errors import LimnerError, SourceError, UserError
+from ...errors import LimnerError, SourceError
+from ..user_cache import user_cache
 from . import lora
 from .base import Capabilities, Estimate, GeneratedImage, ImageModel, ImageRequest, OnStep
 from .checking import completed, digest_of
@@ -81,26 +82,13 @@ class PictureCache:
 
     @classmethod
     def of_user(cls) -> Self | None:
-        """The user's, or none where ``LIMNER_CACHE`` is ``off``.
-
-        ``LIMNER_CACHE`` names another folder, ``LIMNER_CACHE_BYTES`` another size.
+        """The user's, or none where that is turned off; see `user_cache`.
 
         Raises:
             UserError: ``LIMNER_CACHE_BYTES`` is not a number of bytes.
         """
-        from platformdirs import user_cache_dir
-
-        folder = os.environ.get("LIMNER_CACHE", "").strip()
-        if folder.lower() == "off":
-            return None
-        size = os.environ.get("LIMNER_CACHE_BYTES", "").strip() or str(_BYTES)
-        if not (size.isascii() and size.isdigit() and 0 < int(size) < 2**60):
-            raise UserError(
-                "LIMNER_CACHE_BYTES is not a number of bytes",
-                "set it to 2000000000, say; LIMNER_CACHE=off turns the cache off",
-            )
-        path = Path(folder).expanduser() if folder else Path(user_cache_dir("limner"))
-        return cls(path / "pictures", int(size))
+        place = user_cache()
+        return cls(place[0] / "pictures", place[1]) if place else None
 
     def path(self, key: str) -> Path:
         """The file of a picture, there or not."""
