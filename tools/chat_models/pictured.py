@@ -207,7 +207,7 @@ def _bytes(block: dict[str, Any], name: str) -> bytes:
         head, comma, data = url.partition(",")
         if not (head.startswith("data:") and head.endswith(";base64") and comma):
             raise UserError(f"{name}: only what comes with the message is read", _FORMS)
-    elif "url" in block or "file_id" in block:
+    elif block.keys() & {"url", "path", "file_id"}:
         raise UserError(f"{name}: only what comes with the message is read", _FORMS)
     if not isinstance(data, str):
         found = ", ".join(sorted(map(str, block.keys() - {"type", "mime_type"}))) or "nothing"
