@@ -81,7 +81,8 @@ def train(
         prompts=tuple(prompts or ()),
         every=every,
     )
-    with _ctrl_c() as stopping, _bar() as on_step:
+    taken: list[int] = []
+    with _ctrl_c(lambda: bool(taken)) as stopping, _bar(taken) as on_step:
         try:
             done = run(
                 images.expanduser(),
@@ -143,13 +144,17 @@ def _describe(name: str) -> Describe:
 
 
 @contextmanager
-def _ctrl_c() -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C was pressed; pressed once more it stops at once, without a checkpoint."""
+def _ctrl_c(began: Callable[[], bool]) -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl-C was pressed; pressed once more it stops at once, without a checkpoint.
+
+    Args:
+        began: whether a step was taken; before it there is nothing to keep, and one press ends it.
+    """
     pressed: list[int] = []
 
     def heard(number: int, frame: Any) -> None:
         pressed.append(number)
-        if len(pressed) > 1:
+        if len(pressed) > 1 or not began():
             raise KeyboardInterrupt
         screen().say("stopping after this step, with a checkpoint; once more stops at once")
 
@@ -161,8 +166,12 @@ def _ctrl_c() -> Iterator[Callable[[], bool]]:
 
 
 @contextmanager
-def _bar() -> Iterator[Callable[[Step], None]]:
-    """Steps on stderr; how long they take is said once, when it can be told."""
+def _bar(taken: list[int]) -> Iterator[Callable[[Step], None]]:
+    """Steps on stderr; how long they take is said once, when it can be told.
+
+    Args:
+        taken: the numbers of the steps are added to it.
+    """
     from .cli_drawing import counting_bar
     from .drawn import duration
 
@@ -170,6 +179,7 @@ def _bar() -> Iterator[Callable[[Step], None]]:
     with counting_bar("loading the base", "steps") as tell:
 
         def on_step(step: Step) -> None:
+            taken.append(step.number)
             tell(step.number, step.steps, f"loss {step.loss:.4f}")
             if step.left is not None and not told:
                 told.append(step.left)

@@ -141,3 +141,21 @@ def test_ctrl_c_leaves_a_checkpoint_and_the_same_command_goes_on(base: Path, pla
     steps = [json.loads(x) for x in (place / "a.training" / "log.jsonl").read_text().splitlines()]
     assert [row["step"] for row in steps if "loss" in row] == list(range(1, 61))
     assert load_file(place / "a.safetensors")
+
+
+def test_one_ctrl_c_ends_it_before_the_first_step(
+    here: Here, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from limner.tools.image_models import training
+
+    heard: list[str] = []
+
+    def pressed(*_: object, **__: object) -> object:
+        heard.append("once")
+        os.kill(os.getpid(), signal.SIGINT)
+        raise AssertionError("it went on")
+
+    monkeypatch.setattr(training, "Learner", pressed)
+    done = here("lora", "train", "pictures", "--base", base, "--out", "a", *SHORT)
+    assert (done.returncode, heard) == (130, ["once"])
+    assert "once more" not in done.stderr

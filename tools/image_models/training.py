@@ -129,6 +129,11 @@ def train(
         begun = state.load()
         if begun is None and path.exists():
             raise UserError(f"{path}: there is an adapter already", "choose another --out")
+        if begun is not None and begun.step > settings.steps:
+            raise UserError(
+                f"{path.stem} has {begun.step} steps already, more than {settings.steps}",
+                f"--steps {begun.step} or more goes on with it; another --out starts anew",
+            )
         device, dtype = _placed(device)
         frugal = _frugal(checkpoint, settings, device, dtype, say)
         learner = Learner(
@@ -213,7 +218,7 @@ class _Run:
         loss = self._learner.loss(self._examples, number - 1, self._settings.batch)
         if not bool(torch.isfinite(loss)):
             raise ModelError(
-                f"step {number}: the loss is {float(loss)}", "take a smaller --learning-rate"
+                f"step {number}: the loss is {float(loss.detach())}", "take a smaller --learning-rate"
             )
         self._scaler.scale(loss).backward()
         self._scaler.unscale_(self._optimizer)
@@ -223,9 +228,8 @@ class _Run:
         self._optimizer.zero_grad()
         seconds = time.perf_counter() - started
         spent.append(seconds)
-        told = Step(
-            number, self._settings.steps, float(loss), rate, seconds, self._left(number, spent)
-        )
+        left = self._left(number, spent)
+        told = Step(number, self._settings.steps, float(loss.detach()), rate, seconds, left)
         self._state.note(step=number, loss=told.loss, lr=rate, seconds=round(seconds, 4))
         return told
 

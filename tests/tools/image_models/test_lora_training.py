@@ -299,6 +299,34 @@ def test_more_steps_can_be_asked_for(models: Path, images: Path, tmp_path: Path)
     assert not steps
 
 
+def test_fewer_steps_than_were_taken_are_refused(
+    models: Path, images: Path, tmp_path: Path
+) -> None:
+    base, out = str(models / "sd15"), tmp_path / "la.safetensors"
+    train(images, base, str(out), QUICK)
+    files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(UserError, match="la has 8 steps already, more than 4") as caught:
+        train(images, base, str(out), replace(QUICK, steps=4))
+    assert "--steps 8" in caught.value.hint
+    assert files == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    train(images, base, str(out), replace(QUICK, steps=9))
+    with safe_open(out, "pt") as file:
+        assert json.loads(file.metadata()["limner"])["steps"] == 9
+
+
+@pytest.mark.filterwarnings("error:Converting a tensor")
+def test_a_step_says_nothing_beside_what_it_is_told(
+    models: Path, images: Path, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    torch.set_warn_always(True)
+    try:
+        train(images, str(models / "sd15"), str(tmp_path / "a.safetensors"),
+              replace(QUICK, steps=1, prompts=()))  # fmt: skip
+    finally:
+        torch.set_warn_always(False)
+    assert not [w for w in recwarn if "requires_grad" in str(w.message)]
+
+
 def test_other_wishes_are_not_mixed_up(models: Path, images: Path, tmp_path: Path) -> None:
     base, out = str(models / "sd15"), str(tmp_path / "a.safetensors")
     short = replace(QUICK, steps=1, prompts=())
