@@ -64,10 +64,11 @@ def snapshot(repository: str, revision: str = "") -> tuple[Path, str]:
         The folder and the commit.
 
     Raises:
-        ModelMissing: it was not downloaded; the hint is the command that does it.
+        ModelMissing: it was not downloaded, and the hint is the command that does it; or no model
+            can have this name.
     """
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     pull = f"limner models pull {repository}"
     commit = revision or HUB_REVISIONS.get(repository, "main")
@@ -81,6 +82,11 @@ def snapshot(repository: str, revision: str = "") -> tuple[Path, str]:
         raise ModelMissing(
             f"{repository} at {commit[:12]} is not in the local Hugging Face cache",
             f"hf download {repository} --revision {commit}" if revision else pull,
+        ) from None
+    except HFValidationError:
+        raise ModelMissing(
+            f"{repository!r} is no folder, and no model of the hub can have such a name",
+            "limner models ls",
         ) from None
     return folder, folder.name
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,9 +65,9 @@ def open_model(name: str) -> ImageModel:
     Raises:
         ModelMissing: it is not there.
         ModelError: it is there, and is no image model that Limner knows.
-        UserError: a refiner for what takes none.
+        UserError: a refiner for what takes none, or a ``+`` without a model on either side.
     """
-    base, _, refiner = name.partition(" + ")
+    base, refiner = _both(name)
     folder = Path(base).expanduser()
     if not folder.is_dir():
         if base.count("/") != 1 or base.startswith((".", "/", "~")):
@@ -79,6 +80,17 @@ def open_model(name: str) -> ImageModel:
     raise ModelError(
         f"{base}: no image model that is known; known are: {known}", "limner models ls"
     )
+
+
+def _both(name: str) -> tuple[str, str]:
+    """A model and its refiner, which may be empty."""
+    base, *others = re.split(r"(?:^|\s+)\+(?:\s+|$)", name.strip())
+    if not base or others == [""] or len(others) > 1:
+        raise UserError(
+            f"{name!r}: a model is expected before the + and its refiner behind it",
+            "--image-model 'BASE + REFINER'",
+        )
+    return base, "".join(others)
 
 
 def _read(path: Path) -> dict[str, Any]:

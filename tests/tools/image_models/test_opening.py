@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from limner.errors import LimnerError, ModelError, UserError
+from limner.errors import LimnerError, ModelError, ModelMissing, UserError
 from limner.tests.tiny_image_models import image_model
 from limner.tests.tiny_janus import janus
 from limner.tools.image_models.diffusion import Diffusion
 from limner.tools.image_models.janus import Janus
 from limner.tools.image_models.opening import open_model
+from limner.tools.model_files import snapshot
 
 
 def test_folders_of_diffusers_and_of_janus(tmp_path: Path) -> None:
@@ -25,6 +26,21 @@ def test_folders_of_diffusers_and_of_janus(tmp_path: Path) -> None:
         open_model(f"{words} + {refiner}")
     with pytest.raises(LimnerError, match="draws nothing by itself"):
         open_model(str(refiner))
+
+
+@pytest.mark.parametrize("name", ["m/sdxl +", "+ m/sdxl", "+", " + ", "a/b + c/d + e/f", "a/b + "])
+def test_a_plus_without_a_model_beside_it(name: str) -> None:
+    with pytest.raises(UserError, match="before the \\+") as told:
+        open_model(name)
+    assert "BASE + REFINER" in told.value.hint
+
+
+@pytest.mark.parametrize("name", ["m/sd xl", "m/-sdxl", "m/a--b", "m\n/x", "m/" + "x" * 200])
+def test_a_name_that_no_model_can_have(name: str) -> None:
+    with pytest.raises(ModelMissing, match="no model of the hub"):
+        open_model(name)
+    with pytest.raises(ModelMissing, match="no model of the hub"):
+        snapshot(name)
 
 
 def test_janus_as_it_was_published_is_told_what_to_take(tmp_path: Path) -> None:
