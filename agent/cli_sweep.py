@@ -10,10 +10,11 @@ import typer
 
 from ..errors import UserError
 from .cli_common import JsonOption, print_json, screen
-from .cli_drawing import ImageModelOption, counting_bar, opened_model
+from .cli_drawing import counting_bar, opened_model
 
 if TYPE_CHECKING:
     from ..tools.image_models.base import ImageModel
+    from .sweep.grid import Grid
     from .sweep.journal import Row
     from .sweep.reporting import Report
     from .sweep.results import Result
@@ -28,12 +29,20 @@ def register(app: typer.Typer) -> None:
 
 
 def sweep(
+    context: typer.Context,
     grid: Annotated[Path, typer.Argument(help="A TOML file, see examples/sweeps.")],
     out: Annotated[
         Path | None, typer.Option(help="Where it all goes; GRID-sweep if left out.")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Draw at most so many now.")] = None,
-    image_model: ImageModelOption = None,
+    image_model: Annotated[
+        str | None,
+        typer.Option(
+            envvar="LIMNER_IMAGE_MODEL",
+            help="Draws in place of every model that the grid names; the variable only where it "
+            "names none.",
+        ),
+    ] = None,
     scorer: Annotated[
         str | None, typer.Option(help="Folder or hub name of a CLIP model: agreement with prompts.")
     ] = None,
@@ -45,7 +54,7 @@ def sweep(
     and the exit code is 1.
     """
     from ..tools.image_models.cache import PictureCache
-    from .sweep.grid import read_grid
+    from .sweep.grid import read_grid, with_model
     from .sweep.reporting import report
     from .sweep.results import results_of
     from .sweep.running import plan, run
@@ -55,6 +64,9 @@ def sweep(
         return opened_model(name or image_model)
 
     asked, folder = read_grid(grid), out or Path(f"{grid.stem}-sweep")
+    if image_model and _typed(context, "image_model"):
+        _say_replaced(asked, image_model)
+        asked = with_model(asked, image_model)
     todo = plan(asked, folder, open_model)
     _check(todo)
     _say_plan(todo, limit)
@@ -78,6 +90,19 @@ def sweep(
     _print(todo, rows, results, written, json)
     if any(not result.done for result in results):
         raise typer.Exit(1)
+
+
+def _typed(context: typer.Context, option: str) -> bool:
+    """Whether an option stands on the command line, not in a variable."""
+    source = context.get_parameter_source(option)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _say_replaced(asked: Grid, model: str) -> None:
+    named = dict.fromkeys(settings.model for settings in asked.settings() if settings.model)
+    named.pop(model, None)
+    if named:
+        screen().say(f"{model} draws in place of {', '.join(named)}")
 
 
 def _check(todo: Plan) -> None:

@@ -11,7 +11,7 @@ import math
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from typing import Any
 from ...errors import SourceError, UserError
 from ..drawn import parse_size
 
-__all__ = ["AXES", "Experiment", "Grid", "Settings", "read_grid"]
+__all__ = ["AXES", "Experiment", "Grid", "Settings", "read_grid", "with_model"]
 
 MOST = 100_000
 """Pictures of a grid; more is a slip of the pen."""
@@ -127,6 +127,21 @@ class Grid:
             for depth in (1, 3):
                 first.setdefault(_costly(settings)[:depth], len(first))
         return sorted(found, key=lambda s: [first[_costly(s)[:depth]] for depth in (1, 3)])
+
+
+def with_model(grid: Grid, name: str) -> Grid:
+    """A grid that draws with one model whatever its experiments name.
+
+    Args:
+        grid: as read.
+        name: of the model, or a folder.
+    """
+    return replace(grid, experiments=tuple(_by(one, name) for one in grid.experiments))
+
+
+def _by(experiment: Experiment, name: str) -> Experiment:
+    others = ((axis, values) for axis, values in experiment.axes if axis != "model")
+    return replace(experiment, axes=(("model", (name,)), *others))
 
 
 def _costly(settings: Settings) -> tuple[str, ...]:

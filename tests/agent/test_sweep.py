@@ -186,6 +186,15 @@ def test_models_are_opened_once_each(here: Run, monkeypatch: Any) -> None:
     assert {row["model"] for row in table()} == {"one", "two"}
 
 
+def test_the_command_line_wins_over_the_models_of_a_grid(here: Run) -> None:
+    text = GRID + '\n[[experiment]]\nmodel = ["one", "two"]\n[[experiment]]\nmodel = "m + r"'
+    run = here(text, "--image-model", "easel")
+    assert run.returncode == 0 and {row["model"] for row in table()} == {"easel"}
+    assert len(table()) == 16  # the experiments differ in their models only
+    assert "easel draws in place of one, two, m + r" in run.stderr
+    assert "in place of" not in here(GRID, "--image-model", "easel").stderr
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [("prompt = 5", "prompt"), ('prompt = "a"\nguidance = 99', "--guidance 5")],
