@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from .checkpoint import Checkpoint
 from .schedulers import scheduler_of
 
-__all__ = ["assembled", "cast", "dtype_of", "loaded", "quiet"]
+__all__ = ["assembled", "cast", "casting_quietly", "dtype_of", "loaded", "quiet"]
 
 _SETTINGS = ("force_zeros_for_empty_prompt", "requires_aesthetics_score")
 
@@ -74,11 +75,23 @@ def assembled(name: str, parts: Mapping[str, Any], index: Mapping[str, Any]) -> 
 
 
 @contextmanager
+def casting_quietly() -> Iterator[None]:
+    """Nothing is said where a pipeline casts its VAE, which it names as a risk on every picture."""
+    logger = logging.getLogger("diffusers.models.modeling_utils")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+@contextmanager
 def quiet() -> Iterator[None]:
     """No bars and no remarks from the two libraries."""
-    from transformers.utils import logging
+    from transformers.utils import logging as of_transformers
 
-    transformers: Any = logging
+    transformers: Any = of_transformers
     before, bars = transformers.get_verbosity(), transformers.is_progress_bar_enabled()
     transformers.disable_progress_bar()
     transformers.set_verbosity_error()

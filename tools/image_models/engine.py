@@ -15,7 +15,7 @@ from typing import Any
 
 from PIL import Image
 
-from .assembly import assembled, cast, dtype_of, loaded
+from .assembly import assembled, cast, casting_quietly, dtype_of, loaded
 from .base import ImageRequest, OnStep
 from .checkpoint import Checkpoint
 from .families import Family
@@ -210,7 +210,7 @@ class Engine:
         pipeline.scheduler = scheduler_of(request.scheduler, checkpoint.settings.scheduler)
         guided = request.guidance > 1 and pipeline.unet.config.time_cond_proj_dim is None
         options = _given(request, latents, pipeline) | _bounds(stage)
-        with torch.no_grad():
+        with torch.no_grad(), casting_quietly():
             try:
                 made = pipeline(
                     **embeddings(pipeline, request.prompt, request.negative_prompt, guided),

@@ -218,7 +218,8 @@ class _Run:
         loss = self._learner.loss(self._examples, number - 1, self._settings.batch)
         if not bool(torch.isfinite(loss)):
             raise ModelError(
-                f"step {number}: the loss is {float(loss.detach())}", "take a smaller --learning-rate"
+                f"step {number}: the loss is {float(loss.detach())}",
+                "take a smaller --learning-rate",
             )
         self._scaler.scale(loss).backward()
         self._scaler.unscale_(self._optimizer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -152,3 +153,16 @@ def test_any_number_of_steps_is_handed_over(scheduler: str, steps: int, painter:
     )
     assert drawn.image.getbbox()
     assert told == [(k, len(told)) for k in range(1, len(told) + 1)]
+
+
+def test_nothing_is_said_of_a_vae_that_is_cast_for_a_reference(painter: Painter) -> None:
+    said: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("diffusers")
+    logger.addHandler(handler)
+    try:
+        painter("sdxl").generate(ImageRequest(PROMPT, steps=2, **MODES["image"]), quiet)
+    finally:
+        logger.removeHandler(handler)
+    assert not [words for words in said if "kept in float32" in words]
