@@ -25,7 +25,7 @@ class Row:
         key: which picture: see `cache.key_of`.
         failed: why there is none; empty where there is one.
         file: of the picture, relative to the sweep's folder.
-        bytes: of the file.
+        digest: SHA-256 of the file.
         width: in pixels.
         height: in pixels.
         steps: as asked for.
@@ -45,7 +45,7 @@ class Row:
     key: str
     failed: str = ""
     file: str = ""
-    bytes: int = 0
+    digest: str = ""
     width: int = 0
     height: int = 0
     steps: int = 0

@@ -23,6 +23,7 @@ from ...tools.image_models.base import GeneratedImage, ImageModel, ImageRequest
 from ...tools.image_models.cache import PictureCache, Remembering, key_of
 from ...tools.image_models.provenance import signed_png
 from ...tools.media import decode_image
+from ...tools.model_files import sha256_of
 from ...tools.safety import drawing_refusal
 from .grid import Grid, Settings
 from .journal import Journal, Row
@@ -124,9 +125,12 @@ def _opened(open_model: Open, name: str) -> ImageModel | LimnerError:
 
 
 def _stands(row: Row, out: Path) -> bool:
-    """Whether a row need not be made again: its picture is there. What failed is tried again."""
+    """Whether a row need not be made again: its picture is there, as it was written.
+
+    What failed is tried again.
+    """
     path = out / row.file
-    return not row.failed and path.is_file() and path.stat().st_size == row.bytes
+    return not row.failed and path.is_file() and sha256_of(path) == row.digest
 
 
 def _failing(settings: Settings) -> str:
@@ -238,7 +242,7 @@ def _row(task: Task, model: Remembering | None, out: Path, score: Score | None) 
     return Row(
         key=task.key,
         file=path.relative_to(out).as_posix(),
-        bytes=path.stat().st_size,
+        digest=sha256_of(path),
         width=drawn.size[0],
         height=drawn.size[1],
         steps=drawn.steps,

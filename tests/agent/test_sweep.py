@@ -142,8 +142,8 @@ def test_what_failed_is_tried_again(here: Run, monkeypatch: Any) -> None:
 def test_failed_rows_give_way_to_drawn_ones(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "rows.jsonl")
     journal.append(Row("k", failed="no paint"))
-    journal.append(Row("k", file="pictures/k.png", bytes=3))
-    assert journal.rows() == {"k": Row("k", file="pictures/k.png", bytes=3)}
+    journal.append(Row("k", file="pictures/k.png", digest="d"))
+    assert journal.rows() == {"k": Row("k", file="pictures/k.png", digest="d")}
 
 
 def test_a_picture_that_was_deleted_is_drawn_again(here: Run, monkeypatch: Any) -> None:
@@ -160,6 +160,16 @@ def test_a_picture_that_was_cut_short_is_drawn_again(here: Run, monkeypatch: Any
     path = Path("grid-sweep") / table()[3]["image_path"]
     path.write_bytes(path.read_bytes()[:-40])
     assert counts(here(GRID, "--json"))["drawn"] == 1
+    assert read(path) is not None
+
+
+def test_a_picture_overwritten_by_as_many_bytes_is_drawn_again(here: Run, monkeypatch: Any) -> None:
+    monkeypatch.setenv("LIMNER_CACHE", "off")
+    here(GRID)
+    path = Path("grid-sweep") / table()[3]["image_path"]
+    path.write_bytes(os.urandom(path.stat().st_size))
+    told = counts(here(GRID, "--json"))
+    assert (told["reused"], told["drawn"]) == (15, 1)
     assert read(path) is not None
 
 
