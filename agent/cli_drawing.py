@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from ..tools.image_models.base import Estimate, GeneratedImage, ImageModel, OnStep
+    from ..tools.image_models.provenance import Claims, Signed
 
 __all__ = ["ImageModelOption", "counting_bar", "opened_model", "register"]
 
@@ -106,27 +107,36 @@ def show(
     json: JsonOption = False,
 ) -> None:
     """Say how a picture was drawn, and what to type to draw it again."""
-    from ..tools.image_models.provenance import read
-    from .drawn import again, facts
+    from ..tools.image_models.provenance import claims, read
+    from .drawn import again, claimed, facts
     from .terminal_pictures import picture
 
     path = file.expanduser()
     if not path.is_file():
         raise SourceError(f"{file}: {'not a file' if path.exists() else 'no such file'}")
-    signed = read(path)
+    signed, others = read(path), claims(path)
     if json:
-        told = None if signed is None else signed.drawn.to_dict()
-        whole = {} if signed is None else {"by": signed.by, "untouched": signed.untouched}
-        command = "" if signed is None else again(signed.drawn)
-        print_json({"generated": told is not None, **whole, "command": command, "record": told})
+        print_json(_told(signed, others))
         return
     if signed is None:
-        screen().print(f"{file}: nothing is said in it of how it came about")
+        screen().print(f"{file}: {claimed(others)}")
         return
     if (pixels := picture(signed.drawn.image, screen().out)) is not None:
         screen().out.print(pixels, end="")
     screen().print_facts(facts(signed))
     screen().write(f"\n{again(signed.drawn)}\n")
+
+
+def _told(signed: Signed | None, others: Claims) -> dict[str, object]:
+    """The JSON value of a picture; what is not known of it is null."""
+    from .drawn import again
+
+    beside = {"marked": others.marked, "parameters": others.parameters}
+    if signed is None:
+        return {"generated": others.generated or None, **beside, "command": "", "record": None}
+    record = signed.drawn.to_dict() | {"adapters": signed.adapters}
+    whole = {"by": signed.by, "untouched": signed.untouched}
+    return {"generated": True, **whole, **beside, "command": again(signed.drawn), "record": record}
 
 
 # ── What the commands need ───────────────────────────────────────────────────────────────────

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 
 from ..errors import UserError
 from ..tools.image_models.base import GeneratedImage
-from ..tools.image_models.provenance import Signed
+from ..tools.image_models.provenance import Claims, Signed
 from .plain_text import clean
 
-__all__ = ["again", "amount", "duration", "facts", "label", "parse_size"]
+__all__ = ["again", "amount", "claimed", "duration", "facts", "label", "parse_size"]
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -74,7 +74,7 @@ def facts(signed: Signed) -> list[tuple[str, str]]:
         ("strength", "" if drawn.strength is None else f"{drawn.strength:g}"),
         ("reference", f"SHA-256 {drawn.reference}" if drawn.reference else ""),
         ("mask", f"SHA-256 {drawn.mask}" if drawn.mask else ""),
-        ("lora", ", ".join(f"{name}:{weight:g}" for name, weight in drawn.lora)),
+        *(("lora", fact) for fact in _adapters(signed)),
         ("device", " ".join([drawn.device, drawn.dtype]).strip()),
         ("checked", "by a safety checker" if drawn.checked else "no"),
         ("drawn in", duration(drawn.seconds) if drawn.seconds else ""),
@@ -86,11 +86,31 @@ def facts(signed: Signed) -> list[tuple[str, str]]:
     return [(name, fact) for name, fact in rows if fact]
 
 
+def claimed(claims: Claims) -> str:
+    """What a picture without a record of Limner's says of itself, in a sentence.
+
+    Args:
+        claims: as read from the file; its words are not cleaned.
+    """
+    if not claims.generated:
+        return "nothing is said in it of how it came about"
+    told = ["the IPTC's mark trainedAlgorithmicMedia"] if claims.marked else []
+    told += [f"parameters of drawing:\n{claims.parameters}"] if claims.parameters else []
+    return f"says of itself that it is generated; it bears {', and '.join(told)}"
+
+
+def _adapters(signed: Signed) -> Iterator[str]:
+    digests = [*signed.adapters, *[""] * len(signed.drawn.lora)]
+    for (name, weight), digest in zip(signed.drawn.lora, digests, strict=False):
+        yield f"{name}:{weight:g}" + (f" (SHA-256 {digest})" if digest else "")
+
+
 def again(drawn: GeneratedImage) -> str:
     """The command that draws a picture again, quoted for a shell.
 
-    A reference and a mask are known by their hashes only; ``REFERENCE.png`` and ``MASK.png`` stand
-    in their place.
+    A reference and a mask are known by their hashes only, of a model's folder or an adapter's file
+    the record keeps the name alone: ``REFERENCE.png``, ``MASK.png`` and ``FOLDER/OF/`` stand for
+    what is to be filled in.
 
     Args:
         drawn: its record; what is hidden in its words is left out.
@@ -99,9 +119,19 @@ def again(drawn: GeneratedImage) -> str:
     return shlex.join(clean(part) for part in _arguments(drawn))
 
 
+_FOLDER = "FOLDER/OF/"
+
+
+def _placed(model: str) -> str:
+    """A model as it is to be typed: names of the hub have an owner, others are of folders."""
+    parts = model.split(" + ")
+    return " + ".join(part if "/" in part else f"{_FOLDER}{part}" for part in parts)
+
+
 def _arguments(drawn: GeneratedImage) -> Iterator[str]:
     width, height = drawn.size
-    yield from ("limner", "draw", f"--image-model={drawn.model}", "--size", f"{width}x{height}")
+    yield from ("limner", "draw", f"--image-model={_placed(drawn.model)}")
+    yield from ("--size", f"{width}x{height}")
     yield from ("--steps", str(drawn.steps), "--guidance", f"{drawn.guidance!r}")
     yield from (f"--scheduler={drawn.scheduler}", "--seed", str(drawn.seed))
     if drawn.negative_prompt:
@@ -113,5 +143,6 @@ def _arguments(drawn: GeneratedImage) -> Iterator[str]:
     if drawn.strength is not None:
         yield from ("--strength", f"{drawn.strength!r}")
     for name, weight in drawn.lora:
-        yield f"--lora={name}:{weight!r}"
+        placed = f"{_FOLDER}{name}" if name.endswith(".safetensors") else name
+        yield f"--lora={placed}:{weight!r}"
     yield from ("-o", "again.png", "--", drawn.prompt)

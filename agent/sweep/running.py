@@ -264,9 +264,9 @@ def _drawn(
     task: Task, model: Remembering, own: PictureCache
 ) -> tuple[GeneratedImage, bool, int | None]:
     """The picture, whether it was drawn before the sweep, and the memory that it took."""
-    if (found := own.get(task.key)) is not None:  # of a run that ended before it wrote the row
-        return found, False, None
     request = _request(task.settings)
+    if (found := own.get(task.key)) is not None:  # of a run that ended before it wrote the row
+        return replace(found, lora=request.lora), False, None
     if (found := model.known(request)) is not None:
         return found, True, None
     with measured_peak() as peak:

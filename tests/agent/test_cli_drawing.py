@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from limner.tests.agent.painting import Painter, open_painter
 from limner.tools.image_models import opening
@@ -94,6 +96,8 @@ def test_the_printed_command_draws_the_same_picture(here: Run) -> None:
                     "--negative", "-- rain", "--", prompt).returncode  # fmt: skip
     shown = here("show", "boat.png")
     command = shlex.split(shown.stdout.partition("\n\n")[2])
+    assert command[2] == "--image-model=FOLDER/OF/painter"
+    command[2] = "--image-model=painter"  # whose folder is not told
     assert command[0] == "limner"
     assert here(*command[1:]).returncode == 0
     first, again = read(Path("boat.png")), read(Path("again.png"))
@@ -117,10 +121,36 @@ def test_show_of_other_pictures(here: Run) -> None:
     Image.new("RGB", (8, 8)).save("plain.png")
     run = here("show", "plain.png")
     assert run.returncode == 0 and "nothing is said" in run.stdout
-    assert json.loads(here("show", "plain.png", "--json").stdout)["generated"] is False
+    assert json.loads(here("show", "plain.png", "--json").stdout)["generated"] is None
     assert here("show", "none.png").returncode == 1
     Path("words.png").write_text("words")
     assert "not a picture" in here("show", "words.png").stderr
+
+
+def test_show_of_a_picture_that_keeps_only_what_others_read(here: Run) -> None:
+    here("draw", "a boat", "-o", "boat.png", "--image-model", "painter")
+    with Image.open("boat.png") as image:
+        image.load()
+        words = PngInfo()
+        words.add_text("parameters", image.info["parameters"] + "\x1b[31m")
+        image.save("words.png", pnginfo=words)
+        mark = PngInfo()
+        mark.add_itxt("XML:com.adobe.xmp", image.info["XML:com.adobe.xmp"])
+        image.save("mark.png", pnginfo=mark)
+    for name, says in (("words.png", "a boat\nSteps: 2"), ("mark.png", "trainedAlgorithmicMedia")):
+        run = here("show", name)
+        assert "says of itself that it is generated" in run.stdout and says in run.stdout
+        assert "\x1b" not in run.stdout
+        told = json.loads(here("show", name, "--json").stdout)
+        assert (told["generated"], told["record"], told["command"]) == (True, None, "")
+
+
+def test_a_record_that_is_too_large_is_told(here: Run) -> None:
+    info = PngInfo()
+    info.add_itxt("limner", "a" * (1 << 20))
+    Image.new("RGB", (8, 8)).save("large.png", pnginfo=info)
+    run = here("show", "large.png")
+    assert run.returncode == 1 and "its record cannot be read" in run.stderr
 
 
 def test_what_a_record_says_cannot_steer_a_terminal(here: Run) -> None:
@@ -130,6 +160,27 @@ def test_what_a_record_says_cannot_steer_a_terminal(here: Run) -> None:
     assert run.returncode == 0 and "boat" in run.stdout
     for sign in ("\x1b", "\x07", "\u202e", "\u200b"):
         assert sign not in run.stdout
+
+
+def test_a_folder_that_is_not_told_has_a_placeholder() -> None:
+    from limner.agent.drawn import again
+
+    for name, typed in (("m/sdxl + ref", "m/sdxl + FOLDER/OF/ref"), ("m/sdxl", "m/sdxl")):
+        request = ImageRequest("b", lora=(("s.safetensors", 0.5), ("mine", 1.0)))
+        words = shlex.split(again(Painter(name).generate(request, lambda *_: None)))
+        assert f"--image-model={typed}" in words
+        assert "--lora=FOLDER/OF/s.safetensors:0.5" in words and "--lora=mine:1.0" in words
+
+
+def test_a_picture_from_the_cache_has_the_adapters_that_were_asked_for(here: Run) -> None:
+    Path("s.safetensors").write_bytes(b"weights")
+    ask = ("draw", "a boat", "--image-model", "painter", "--lora", f"{Path.cwd()}/s.safetensors")
+    first, again = (json.loads(here(*ask, "-o", f"{n}.png", "--json").stdout) for n in (1, 2))
+    assert again["drawn_before"] and again["lora"] == first["lora"]
+    assert again["lora"][0][0].startswith("/")
+    assert str(Path.cwd()).encode() not in Path("2.png").read_bytes()
+    said = here("show", "2.png").stdout
+    assert f"s.safetensors:1 (SHA-256 {hashlib.sha256(b'weights').hexdigest()})" in said
 
 
 def test_an_escape_that_spans_two_words_takes_no_quotes_along() -> None:

@@ -11,18 +11,18 @@ import hashlib
 import json
 import os
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Self
 from uuid import uuid4
 
-from ...errors import LimnerError, SourceError
+from ...errors import SourceError
 from ..user_cache import user_cache
-from . import lora
 from .base import Capabilities, Estimate, GeneratedImage, ImageModel, ImageRequest, OnStep
 from .checking import completed, digest_of
-from .provenance import read, signed_png
+from .provenance import adapter_digest, read, signed_png
 
 __all__ = ["PictureCache", "Remembering", "key_of"]
 
@@ -46,18 +46,11 @@ def key_of(model: ImageModel, request: ImageRequest) -> str:
         *(model.name, model.revision, request.prompt, request.negative_prompt, request.size),
         *(request.steps, float(request.guidance or 0), request.scheduler, request.seed),
         *(digest_of(request.reference, "RGB"), digest_of(request.mask, "L"), request.strength),
-        [(name, float(weight), _adapter(name)) for name, weight in request.lora],
+        # A path or name may stand for another file tomorrow.
+        [(name, float(weight), adapter_digest(name)) for name, weight in request.lora],
         [_version(package) for package in _DRAW],
     ]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:32]
-
-
-def _adapter(name: str) -> list[str]:
-    """SHA-256 of an adapter's file: a path or name may stand for another one tomorrow."""
-    try:
-        return [lora.digest_of(lora.find(name))]
-    except LimnerError:
-        return []  # the model will say what is wrong with it
 
 
 @cache
@@ -185,7 +178,8 @@ class Remembering:
         Raises:
             UserError: the model cannot draw this.
         """
-        return None if self.cache is None else self.cache.get(key_of(self.model, request))
+        found = None if self.cache is None else self.cache.get(key_of(self.model, request))
+        return found and replace(found, lora=request.lora)  # a file does not say where they lie
 
     def generate(self, request: ImageRequest, on_step: OnStep) -> GeneratedImage:
         """See `ImageModel.generate`; for a picture that was drawn before there are no steps."""

@@ -17,7 +17,7 @@ import json
 import math
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,21 +25,23 @@ from typing import Any
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from ...errors import SourceError
+from ...errors import LimnerError, SourceError
 from ..media import decode_image
+from . import lora
 from .base import GeneratedImage
 from .checking import LONGEST_PROMPT, digest_of
 
-__all__ = ["Signed", "read", "signed_png"]
+__all__ = ["Claims", "Signed", "adapter_digest", "claims", "read", "signed_png"]
 
 _KEYWORD = "limner"
 _LARGEST = 1 << 20  # bytes of a record; the longest prompts take an eighth of it
 _HEAD = 4 << 20  # bytes of a file within which its record is looked for
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_XMP = """<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF \
+_MARK = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+_XMP = f"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF \
 xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" \
 xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" Iptc4xmpExt:DigitalSourceType=\
-"http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"/></rdf:RDF></x:xmpmeta>"""
+"{_MARK}"/></rdf:RDF></x:xmpmeta>"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +52,48 @@ class Signed:
         drawn: the picture with its record, as the file tells it.
         by: the program that wrote the record: ``limner 0.1.0``.
         untouched: whether the pixels are those that the record was written for.
+        adapters: SHA-256 of each of the picture's adapters, in their order; empty where the file
+            was gone when the record was written.
     """
 
     drawn: GeneratedImage
     by: str
     untouched: bool
+    adapters: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What any program may have written into a picture of how it came about.
+
+    Attributes:
+        marked: it bears the IPTC's mark of a generated picture.
+        parameters: of drawing, in the form of AUTOMATIC1111's program; empty for none.
+    """
+
+    marked: bool
+    parameters: str
+
+    @property
+    def generated(self) -> bool:
+        """Whether it says of itself that it is generated; if not, nothing is known."""
+        return self.marked or bool(self.parameters)
 
 
 def signed_png(drawn: GeneratedImage) -> bytes:
     """A picture as a PNG file with its record.
 
+    Of an adapter the record holds the file's name and digest, not where it lies.
+
     Args:
         drawn: by an image model.
     """
-    record = {"by": f"limner {version('limner')}", "pixels": digest_of(drawn.image, "RGB")}
+    record: dict[str, object] = {
+        "by": f"limner {version('limner')}",
+        "pixels": digest_of(drawn.image, "RGB"),
+        "adapters": [adapter_digest(name) for name, _ in drawn.lora],
+    }
+    drawn = replace(drawn, lora=tuple((_without_place(name), w) for name, w in drawn.lora))
     chunks = PngInfo()
     chunks.add_itxt(_KEYWORD, json.dumps(record | drawn.to_dict(), ensure_ascii=False))
     chunks.add_itxt("parameters", _parameters(drawn).replace("\0", ""))  # the format's end mark
@@ -71,6 +101,22 @@ def signed_png(drawn: GeneratedImage) -> bytes:
     buffer = io.BytesIO()
     drawn.image.save(buffer, "PNG", pnginfo=chunks)
     return buffer.getvalue()
+
+
+def adapter_digest(name: str) -> str:
+    """SHA-256 of the file that a name or path of an adapter stands for; empty where none is."""
+    try:
+        return lora.digest_of(lora.find(name))
+    except (LimnerError, OSError, ValueError, RuntimeError):  # no path, or the home of no one
+        return ""
+
+
+def _without_place(name: str) -> str:
+    """An adapter's name; of a path the last part, of a repository of the hub both."""
+    path = name.startswith((".", "/", "~")) or name.endswith(".safetensors")
+    if "/" in name and (path or name.count("/") > 1 or Path(name).exists()):
+        return Path(name).name
+    return name
 
 
 def _parameters(drawn: GeneratedImage) -> str:
@@ -118,6 +164,29 @@ def read(source: Path | bytes, name: str = "") -> Signed | None:
         ) from None
 
 
+def claims(source: Path | bytes) -> Claims:
+    """What a picture's file says beside the record that `read` knows; nothing of it is checked.
+
+    Args:
+        source: a file or its bytes, of any kind of picture.
+    """
+    head = _head(source)
+    texts = (_parameters_of(kind, body) for kind, body in _chunks(head))
+    return Claims(_MARK.encode() in head, next(filter(None, texts), ""))
+
+
+def _parameters_of(kind: bytes, body: bytes) -> str:
+    """The words of a chunk of parameters; empty for any other, and for one that is packed."""
+    keyword, _, rest = body.partition(b"\0")
+    if keyword != b"parameters" or len(body) > _LARGEST:
+        return ""
+    if kind == b"iTXt" and rest[:1] == b"\0":
+        words = rest[2:].split(b"\0", 2)[-1].decode("utf-8", "replace")
+    else:
+        words = rest.decode("latin-1") if kind == b"tEXt" else ""
+    return words if "Steps: " in words else ""
+
+
 def _head(source: Path | bytes) -> bytes:
     if isinstance(source, bytes):
         return source[:_HEAD]
@@ -138,10 +207,11 @@ def _chunk(data: bytes, name: str) -> str | None:
     for kind, body in _chunks(data):
         if kind != b"iTXt" or not body.startswith(start):
             continue
-        packed, method, rest = body[len(start)], body[len(start) + 1], body[len(start) + 2 :]
-        if packed or method or rest[:2] != b"\0\0":
+        if len(body) > _LARGEST:
+            raise SourceError(f"{name}: its record cannot be read (it is over 1 MB)", _HINT)
+        if body[len(start) : len(start) + 4] != bytes(4):  # packed, or in a language
             raise SourceError(f"{name}: its record of how it was drawn is damaged", _HINT)
-        return _text(rest[2:], name)
+        return _text(body[len(start) + 4 :], name)
     return None
 
 
@@ -153,14 +223,16 @@ def _text(data: bytes, name: str) -> str:
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Kind and body of each chunk small enough for a record; decoding has checked their sums."""
+    """Kind and body of each chunk before the pixels; of what is too large for a record the start.
+
+    Decoding has checked their sums.
+    """
     at = len(_SIGNATURE)
     while data.startswith(_SIGNATURE) and at + 12 <= len(data):
         length, kind = struct.unpack(">I4s", data[at : at + 8])
         if kind == b"IDAT":
             return
-        if len(_KEYWORD) + 3 <= length <= _LARGEST:
-            yield kind, data[at + 8 : at + 8 + length]
+        yield kind, data[at + 8 : at + 8 + min(length, _LARGEST + 1)]
         at += 12 + length
 
 
@@ -195,7 +267,9 @@ def _signed(values: Any, image: Image.Image) -> Signed:
         notes=tuple(_words(note) for note in _list(values["notes"])),
         seconds=_number(values["seconds"]),
     )
-    return Signed(drawn, _words(values["by"]), values["pixels"] == digest_of(image, "RGB"))
+    adapters = tuple(map(_digest, _list(values.get("adapters", []))))
+    untouched = values["pixels"] == digest_of(image, "RGB")
+    return Signed(drawn, _words(values["by"]), untouched, adapters)
 
 
 def _words(value: Any) -> str:
