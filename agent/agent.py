@@ -32,7 +32,7 @@ from .attaching import Attachable, attached
 from .background import in_background
 from .checkpoints import Checkpoints
 from .composing import partial
-from .edits import UNCHANGED, Changes, Edit, command_of, picture_of, pictures_of
+from .edits import UNCHANGED, Changes, Edit, command_of, drawings_of, picture_of
 from .events import AnswerReady, Event, Failed, SourcesFound, StepFinished, TextDelta, ToolCalled
 from .grading import CALIBRATIONS
 from .own_tools import approver, own_tools
@@ -47,9 +47,6 @@ if TYPE_CHECKING:
     from .graph import Graph
 
 __all__ = ["Agent", "Attachable"]
-
-_PICTURES = 3
-"""Latest answers among which a picture is looked for that a question asks to have redrawn."""
 
 _HISTORY = 6
 """Earlier exchanges that a turn is told of."""
@@ -224,23 +221,24 @@ class Agent:
         media = self._work.media
         attachments = tuple(a for n, one in enumerate(images, 1) for a in attached(one, n, media))
         history = self.session.history() if self.session else ()
-        start = fresh(question, attachments, history[-_HISTORY:], self._drawn())
+        near, drawn = self._drawn() if self._work.image_model else (False, ())
+        start = fresh(question, attachments, history[-_HISTORY:], drawn, near)
         return self._events(question, attachments, start)
 
-    def _drawn(self) -> tuple[Picture, ...]:
-        """The pictures that a question may ask to have drawn differently."""
-        if self.session is None or self._work.image_model is None:
-            return ()
-        recent = list(self.session.recent)[-_PICTURES:]
-        return pictures_of(turn.answer for turn in reversed(recent))
+    def _drawn(self) -> tuple[bool, tuple[Picture, ...]]:
+        """Whether a recent answer holds a drawing, and all drawings of the session."""
+        if self.session is None:
+            return False, ()
+        near = bool(drawings_of(turn.answer for turn in self.session.recent))
+        return near, drawings_of(turn.answer for turn in self.session.turns)
 
     def redraw(self, changes: Changes = UNCHANGED, picture: Picture | int | None = None) -> Answer:
         """Draw a generated picture again, differently; with nothing named, with another seed.
 
         Args:
             changes: what is to be different; all else stays as the picture was drawn.
-            picture: which one, or its number among those of the latest answer of the session that
-                has a generated one; the last generated one where left out.
+            picture: which one, or its number among the drawings of the session, from 1 in the
+                order in which they were shown; the last one where left out.
 
         Raises:
             UserError: there is no such picture, or the image model cannot draw this.
@@ -261,13 +259,13 @@ class Agent:
         Raises:
             UserError, ModelMissing: before anything starts, as for ``redraw``.
         """
+        _, drawn = self._drawn()
         if not isinstance(picture, Picture):
-            turns = self.session.turns if self.session else []
-            picture = picture_of((turn.answer for turn in reversed(turns)), picture)
+            picture = picture_of(drawn, picture)
         edit = Edit(picture, changes)
         possible(edit, self._work)
         question = command_of(changes)
-        return self._events(question, (), fresh(question, edit=edit))
+        return self._events(question, (), fresh(question, drawn=drawn, edit=edit))
 
     async def aask(self, question: str, images: Sequence[Attachable] = ()) -> Answer:
         """``ask`` without blocking the event loop."""

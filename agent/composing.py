@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from ..index.passage import Passage
 from .answer import Answer, Part, Picture, Text
 from .draft import cited, parse, readable
+from .edits import drawings_of, numbers_told
 from .redrawing import told
 from .state import Dropped, TurnState
 from .supporting import checked_text
@@ -28,8 +29,10 @@ def composed(state: TurnState, work: Workbench) -> Answer:
         return Answer((Text(_abstention(state, work)),), state["passages"], abstained=True)
     made = {m.slot.number: m.result for m in state["checked"]}
     sources, numbers = _numbered(state)
+    parts = tuple(_parts(state, made, numbers, work.reads))
+    called = numbers_told(len(state["drawn"]), len(drawings_of([Answer(parts)])))
     return Answer(
-        parts=tuple(_parts(state, made, numbers, work.reads)),
+        parts=(*parts, Text(called)) if called else parts,
         passages=sources,
         usage=state["usage"],
         partial=state["cut"],

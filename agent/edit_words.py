@@ -6,6 +6,7 @@ there is a small grammar::
     make it night · turn picture 2 into a watercolour · as a watercolour     drawn from the picture
     a variation of picture 2 · another one · draw it again                   another seed
     draw it again with seed 7 and 20 steps · redraw picture 2 with …         what is named
+    a variation of the lighthouse · redraw the boat                          the one whose words
     remove the dock · erase the dock from picture 2                          a part drawn anew
 
 Everything else is an ordinary question. Knows no image model.
@@ -23,7 +24,7 @@ from ..errors import UserError
 from ..prompts import prompt
 from ..tools.image_models.checking import LONGEST_PROMPT
 from ..tools.sentences import stems
-from .answer import Answer, Generated, Picture
+from .answer import Generated, Picture
 from .asking import said_of
 from .drawing import next_seed
 from .edits import Changes, Edit, parse_changes, picture_of
@@ -39,13 +40,16 @@ _LONGEST = 400
 _TOKENS = 400
 _LONGEST_REGION = 100
 
+_OFFERED = 12
+"""Latest pictures that a chat model is told of; the others keep their numbers."""
+
 
 def edit_of(said: str, pictures: Sequence[Picture], work: Workbench) -> Edit | Dropped | None:
     """The edit that a person wishes for; None where they say something else.
 
     Args:
         said: by the person.
-        pictures: of the latest answer with a generated one, in order.
+        pictures: generated, of the conversation, in order; the last one is meant by no number.
         work: whose chat model is asked, where it reads.
 
     Returns:
@@ -61,7 +65,7 @@ def edit_of(said: str, pictures: Sequence[Picture], work: Workbench) -> Edit | D
     try:
         return grammar(said, pictures)
     except UserError as error:
-        return Dropped(str(error))
+        return Dropped(f"{error} (try: {error.hint})" if error.hint else str(error))
 
 
 # ── a chat model that reads ──────────────────────────────────────────────────────────────────
@@ -74,7 +78,8 @@ def _replied(said: str, pictures: Sequence[Picture], work: Workbench) -> dict[st
         for number, p in enumerate(pictures, 1)
         if isinstance(p.origin, Generated)
     ]
-    reply = said_of(prompt("picture_edit", pictures=offered, said=said), work, _TOKENS)
+    shown = offered[-_OFFERED:]
+    reply = said_of(prompt("picture_edit", pictures=shown, said=said), work, _TOKENS)
     start, end = reply.find("{"), reply.rfind("}")
     try:
         values = json.loads(reply[start : end + 1])
@@ -109,7 +114,7 @@ def _picture(number: object, pictures: Sequence[Picture]) -> tuple[Picture, Gene
 
 
 def _meant(number: str, pictures: Sequence[Picture]) -> Picture:
-    return picture_of([Answer(tuple(pictures))], int(number) if number else None)
+    return picture_of(pictures, int(number) if number else None)
 
 
 def _or_another(edit: Edit, origin: Generated) -> Edit:
@@ -135,6 +140,12 @@ _FORMS: tuple[tuple[str, str], ...] = (
     ),
     ("again", rf"(?:vary|redraw|re-draw|repaint) {_IT}(?P<named> with .+)?"),
     (
+        "which",
+        r"(?:(?:make|draw|paint|give me|show me|i want) )?(?:me )?"
+        r"(?:(?:a|another|one more|a different) (?:variation|variant|version) of"
+        r"|vary|redraw|re-draw|repaint) (?P<what>(?:the|that|my) .+?)(?P<named> with .+)?",
+    ),
+    (
         "again",
         rf"(?:(?:draw|paint|do|try|make) (?:{_IT} )?)?(?:again|once more)(?P<named>,? with .+)?",
     ),
@@ -157,6 +168,7 @@ _POLITE = re.compile(
     r"^(?:(?:please|now|and|then|ok|okay|can you|could you|would you)[, ]+)+|[, ]+please$",
     re.IGNORECASE,
 )
+_ASKS = re.compile(r"\?$|\b(?:what|when|where|which|who|whose|why|how)\b", re.IGNORECASE)
 _NAMED = re.compile(
     r"(?:a )?(?P<name>seed|steps?|guidance|scheduler|strength|size)(?: of)? (?P<value>[\w.]+)"
     r"|(?P<count>[0-9]+) steps|(?:another|a different|a new) (?P<other>seed)"
@@ -168,21 +180,42 @@ def grammar(said: str, pictures: Sequence[Picture]) -> Edit | None:
 
     Args:
         said: by a person.
-        pictures: of the latest answer with a generated one.
+        pictures: generated, of the conversation, in order; the last one is meant by no number.
 
     Raises:
         UserError: a picture or a value that there is not.
     """
     line = " ".join(said.split())
     line = _POLITE.sub("", line.rstrip(" .!")).strip()
-    if line.endswith("?"):
+    if _ASKS.search(line):
         return None
     for kind, pattern in _PATTERNS:
         if found := pattern.fullmatch(line):
-            edit = _READ[kind](found, _meant(found.groupdict().get("number") or "", pictures))
+            if kind == "which":
+                picture = _described(found["what"], pictures)
+            else:
+                picture = _meant(found.groupdict().get("number") or "", pictures)
+            edit = _READ[kind](found, picture)
             if edit is not None:
                 return edit
     return None
+
+
+def _described(what: str, pictures: Sequence[Picture]) -> Picture:
+    """The latest picture whose prompt names all that is said.
+
+    Raises:
+        UserError: there is none.
+    """
+    wanted = set(stems(what))
+    for picture in reversed(pictures):
+        assert isinstance(picture.origin, Generated)
+        if wanted and wanted <= set(stems(picture.origin.prompt)):
+            return picture
+    raise UserError(
+        f"no picture of this conversation was drawn from words like “{what}”; its pictures are "
+        f"numbered 1 to {len(pictures)} (try: a variation of picture {len(pictures)})"
+    )
 
 
 def _again(found: re.Match[str], picture: Picture) -> Edit | None:
@@ -219,13 +252,12 @@ def _style(found: re.Match[str], picture: Picture) -> Edit:
 
 
 def _region(found: re.Match[str], picture: Picture) -> Edit | None:
-    """What the prompt names or is said to be on the picture; the rest is not about a picture."""
+    """A part to be drawn anew, be it named by the prompt or not; a picture is no part of itself."""
     assert isinstance(picture.origin, Generated)
-    what, words = found["what"], picture.origin.prompt
-    named = set(stems(what)) & set(stems(words))
-    if re.fullmatch(_IT, what, re.IGNORECASE) or not (found["of"] or named):
+    what = found["what"]
+    if re.fullmatch(_IT, what, re.IGNORECASE) or len(what) > _LONGEST_REGION:
         return None
-    without = _without(what, words)
+    without = _without(what, picture.origin.prompt)
     return Edit(picture, Changes(prompt=without or None), onto=True, region=what)
 
 
@@ -238,6 +270,7 @@ def _without(what: str, words: str) -> str:
 
 _READ: dict[str, Callable[[re.Match[str], Picture], Edit | None]] = {
     "again": _again,
+    "which": _again,
     "style": _style,
     "region": _region,
 }

@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 import re
 import shlex
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from numbers import Integral, Real
 from typing import Any
 
 from ..errors import UserError
@@ -23,10 +24,11 @@ __all__ = [
     "Changes",
     "Edit",
     "command_of",
+    "drawings_of",
+    "numbers_told",
     "parse_changes",
     "parse_command",
     "picture_of",
-    "pictures_of",
 ]
 
 _USAGE = "/redraw 2 seed=7 steps=20 size=512x512"
@@ -47,6 +49,9 @@ class Changes:
         strength: how much of a picture is drawn over, above 0, at most 1; a picture that was drawn
             from none is then drawn from itself.
         mask: the part that is drawn anew, in pixels of the picture, origin top left.
+
+    Raises:
+        UserError: a value of another form.
     """
 
     prompt: str | None = None
@@ -60,13 +65,8 @@ class Changes:
     mask: Box | None = None
 
     def __post_init__(self) -> None:
-        if self.size is not None:
-            object.__setattr__(self, "size", tuple(self.size))
-        if self.mask is not None:
-            (x0, x1), (y0, y1) = (
-                sorted(map(float, edges)) for edges in (self.mask[::2], self.mask[1::2])
-            )
-            object.__setattr__(self, "mask", (x0, y0, x1, y1))
+        for name, value in self.named.items():
+            object.__setattr__(self, name, _FORMS[name](name, value))
 
     @property
     def named(self) -> dict[str, Any]:
@@ -74,6 +74,52 @@ class Changes:
         found = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in found.items() if value is not None}
 
+
+def _integral(name: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise UserError(f"{name} {value!r}: a whole number is expected", f"{name}=7")
+    return int(value)
+
+
+def _real(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise UserError(f"{name} {value!r}: a number is expected", f"{name}=0.6")
+    return float(value)
+
+
+def _words(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise UserError(f"{name} {value!r}: words are expected", f"{name}='a red boat'")
+    return value
+
+
+def _sides(name: str, value: object) -> tuple[int, int]:
+    if isinstance(value, str) or not isinstance(value, Sequence) or len(value) != 2:
+        raise UserError(f"{name} {value!r}: width and height are expected", f"{name}=(512, 512)")
+    return _integral(name, value[0]), _integral(name, value[1])
+
+
+def _edges(name: str, value: object) -> Box:
+    if isinstance(value, str) or not isinstance(value, Sequence) or len(value) != 4:
+        raise UserError(
+            f"{name} {value!r}: the left, upper, right and lower edge in pixels are expected",
+            f"{name}=(10, 20, 200, 150)",
+        )
+    x0, y0, x1, y1 = (_real(name, edge) for edge in value)
+    return min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)
+
+
+_FORMS: Mapping[str, Callable[[str, object], Any]] = {
+    "prompt": _words,
+    "negative": _words,
+    "size": _sides,
+    "steps": _integral,
+    "guidance": _real,
+    "scheduler": _words,
+    "seed": _integral,
+    "strength": _real,
+    "mask": _edges,
+}
 
 UNCHANGED = Changes()
 
@@ -95,47 +141,57 @@ class Edit:
     region: str = ""
 
 
-def pictures_of(answers: Iterable[Answer]) -> tuple[Picture, ...]:
-    """The pictures of the first of these answers that has a generated one; none where none has."""
-    return next((a.pictures for a in answers if _generated(a.pictures)), ())
+def drawings_of(answers: Iterable[Answer]) -> tuple[Picture, ...]:
+    """The generated pictures of a conversation, in the order in which they were shown.
+
+    Args:
+        answers: of the conversation, oldest first.
+    """
+    shown = (picture for answer in answers for picture in answer.pictures)
+    return tuple(picture for picture in shown if isinstance(picture.origin, Generated))
 
 
-def picture_of(answers: Iterable[Answer], number: int | None) -> Picture:
+def picture_of(drawings: Sequence[Picture], number: int | None) -> Picture:
     """The picture that is meant.
 
     Args:
-        answers: of a conversation, the latest first.
-        number: counts the pictures of the latest answer that has a generated one, from 1; None
-            for the last generated one.
+        drawings: of a conversation, as ``drawings_of`` gives them.
+        number: counts them from 1; None for the last one.
 
     Raises:
-        UserError: there is no such picture, or it was not generated.
+        UserError: there is no such picture.
     """
-    pictures = pictures_of(answers)
-    drawn = _generated(pictures)
-    if not drawn:
+    if not drawings:
         raise UserError(
             "there is no picture to redraw: none was drawn in this conversation",
             "draw a lighthouse at dusk",
         )
-    if number is None:
-        return drawn[-1]
-    if not 1 <= number <= len(pictures):
+    number = len(drawings) if number is None else _integral("picture", number)
+    if not 1 <= number <= len(drawings):
+        count = "one was" if len(drawings) == 1 else f"{len(drawings)} were"
         raise UserError(
-            f"there is no picture {number} to redraw: that answer has {len(pictures)}",
-            f"/redraw {pictures.index(drawn[-1]) + 1}",
+            f"there is no picture {number} to redraw: {count} drawn in this conversation",
+            f"/redraw {len(drawings)}",
         )
-    picture = pictures[number - 1]
-    if picture not in drawn:
-        raise UserError(
-            f"picture {number} was not drawn by an image model: it is {picture.origin.label}",
-            f"/redraw {pictures.index(drawn[-1]) + 1}",
-        )
-    return picture
+    return drawings[number - 1]
 
 
-def _generated(pictures: Iterable[Picture]) -> list[Picture]:
-    return [picture for picture in pictures if isinstance(picture.origin, Generated)]
+def numbers_told(before: int, new: int) -> str:
+    """Which numbers new drawings of a conversation are called by; empty for its only one.
+
+    Args:
+        before: how many it had.
+        new: how many there are now besides.
+
+    Example:
+        >>> numbers_told(1, 1)
+        'This is picture 2 of this conversation.'
+    """
+    if not new or before + new == 1:
+        return ""
+    if new == 1:
+        return f"This is picture {before + 1} of this conversation."
+    return f"These are pictures {before + 1} to {before + new} of this conversation."
 
 
 # ── as it is typed ───────────────────────────────────────────────────────────────────────────

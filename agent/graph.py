@@ -66,7 +66,7 @@ def _after_guard(state: TurnState) -> str:
         return "compose"
     if state["edit"] is not None:
         return "redraw"
-    return "revise" if state["drawn"] else "look"
+    return "revise" if state["near"] else "look"
 
 
 def _after_revise(state: TurnState) -> str:

@@ -26,7 +26,7 @@ from ..tools.ocr import read_lines
 from .answer import Answer, Generated, Picture, Text
 from .asking import seen_at
 from .drawing import Stopped, drawn, next_seed, request_of, the_painter
-from .edits import Changes, Edit, command_of
+from .edits import Changes, Edit, command_of, numbers_told
 from .events import PictureStarted
 from .plain_text import shortened
 from .state import Dropped, TurnState
@@ -216,7 +216,9 @@ def told(state: TurnState) -> Answer:
         reason = result.reason if isinstance(result, Dropped) else ""
         return Answer((Text(f"Nothing was drawn: {reason}."),))
     assert isinstance(result.origin, Generated)
-    return Answer((Text(_sentences(edit, _origin(edit), result.origin)), result))
+    words = _sentences(edit, _origin(edit), result.origin)
+    number = numbers_told(len(state["drawn"]), 1)
+    return Answer((Text(f"{words} {number}".strip()), result))
 
 
 def _sentences(edit: Edit, before: Generated, after: Generated) -> str:

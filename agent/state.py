@@ -107,6 +107,7 @@ class TurnState(TypedDict):
     checked: tuple[Made, ...]
     answer: Answer | None
     drawn: tuple[Picture, ...]
+    near: bool
     edit: Edit | Dropped | None
 
 
@@ -124,6 +125,7 @@ def fresh(
     attachments: tuple[Attachment, ...] = (),
     history: tuple[Exchange, ...] = (),
     drawn: tuple[Picture, ...] = (),
+    near: bool = False,
     edit: Edit | None = None,
 ) -> TurnState:
     """The state a turn starts with.
@@ -132,7 +134,9 @@ def fresh(
         question: in plain words, or a command as typed.
         attachments: the pictures that come with it.
         history: earlier exchanges.
-        drawn: pictures of an earlier answer that the question may ask to have drawn differently.
+        drawn: the generated pictures of the conversation so far, in order.
+        near: the question may ask to have one of them drawn differently; else it does so with
+            ``edit`` only.
         edit: what it asks for in that way, where that is known.
     """
     return TurnState(
@@ -154,5 +158,6 @@ def fresh(
         checked=(),
         answer=None,
         drawn=drawn,
+        near=near,
         edit=edit,
     )

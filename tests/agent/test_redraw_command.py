@@ -56,10 +56,19 @@ def test_the_command_redraws_and_the_session_keeps_it(talk: Conversation) -> Non
     assert talk.last is not None
     assert talk.last.question == "/redraw size=128x64 seed=7"
     assert talk.last.wordings == ()  # nothing was searched for
-    assert origin_of(talk.redraw("1", ignored)).seed == 8
+    assert origin_of(talk.redraw("2", ignored)).seed == 8
     assert [turn.question for turn in talk.session.turns] == [
         "Draw it", "/redraw size=128x64 seed=7", "/redraw",
     ]  # fmt: skip
+
+
+def test_its_numbers_count_through_the_conversation(talk: Conversation) -> None:
+    talk.ask("Draw it", ignored)
+    talk.redraw("prompt='a buoy'", ignored)
+    assert origin_of(talk.redraw("1", ignored)).prompt == "a red boat"
+    assert origin_of(talk.redraw("2", ignored)).prompt == "a buoy"
+    with pytest.raises(UserError, match="no picture 5 to redraw: 4 were drawn"):
+        talk.redraw("5", ignored)
 
 
 def test_it_works_in_a_conversation_that_is_gone_on_with(

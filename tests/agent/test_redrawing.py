@@ -209,11 +209,11 @@ def test_a_picture_from_the_files_is_no_generated_one(library: Library) -> None:
     chat_model = Scripted(replies=[draft])
     with Agent(library, chat_model=chat_model, image_model=HashPainter(), session="both") as agent:
         agent.ask("tide table")
-        with pytest.raises(UserError, match="picture 1 was not drawn") as error:
-            agent.redraw(picture=1)
-        assert error.value.hint == "/redraw 2"
-        assert origin_of(agent.redraw(picture=2)).prompt == PROMPT
-        assert origin_of(agent.redraw(picture=1)).seed == 2  # of the latest answer
+        with pytest.raises(UserError, match="no picture 2 to redraw: one was drawn") as error:
+            agent.redraw(picture=2)
+        assert error.value.hint == "/redraw 1"
+        assert origin_of(agent.redraw(picture=1)).prompt == PROMPT
+        assert origin_of(agent.redraw(picture=2)).seed == 2
 
 
 def test_it_goes_on_in_a_session_that_was_left_and_outlives_a_clean_up(library: Library) -> None:
@@ -304,6 +304,29 @@ def test_what_a_model_raises_is_told_in_the_answer(library: Library) -> None:
         answer = agent.redraw()
     assert answer.pictures == ()
     assert "no room for it" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says", "hint"),
+    [
+        ({"seed": "x"}, "seed 'x': a whole number", "seed=7"),
+        ({"seed": True}, "seed True: a whole number", "seed=7"),
+        ({"steps": 2.5}, "steps 2.5: a whole number", "steps="),
+        ({"guidance": "big"}, "guidance 'big': a number", "guidance="),
+        ({"strength": (1,)}, "strength .*: a number", "strength="),
+        ({"mask": "/tmp/m.png"}, "mask '/tmp/m.png': the left, upper", "mask=(10, 20, 200, 150)"),
+        ({"mask": (1, 2, 3)}, "mask .*: the left, upper", "mask=("),
+        ({"mask": (1, 2, 3, "4")}, "mask '4': a number", "mask="),
+        ({"size": 512}, "size 512: width and height", "size=(512, 512)"),
+        ({"size": "512x512"}, "size '512x512': width and height", "size=(512, 512)"),
+        ({"size": (512, 1.5)}, "size 1.5: a whole number", "size="),
+        ({"prompt": 3}, "prompt 3: words", "prompt="),
+    ],
+)
+def test_a_value_of_another_form_is_named(wrong: dict[str, Any], says: str, hint: str) -> None:
+    with pytest.raises(UserError, match=says) as error:
+        Changes(**wrong)
+    assert hint in error.value.hint
 
 
 # ── as it is typed ───────────────────────────────────────────────────────────────────────────
@@ -405,7 +428,7 @@ def test_the_grammar_reads_wishes(said: str, edit: Edit) -> None:
     "said",
     [
         "When is high water?", "Could you make it night?", "draw a red boat", "Draw it",
-        "make a list of the ports", "Remove the paper tray", "remove it", "delete picture 2",
+        "make a list of the ports", "remove it", "delete picture 2",
         "in what year was it built", "with a dock", "turn it off", "the dock",
         "another question", "draw it with love",
     ],
@@ -441,16 +464,101 @@ def test_a_sentence_is_an_ordinary_question_where_nothing_was_drawn(library: Lib
         assert agent.ask("make it night").text == "Noon. [1]"
 
 
-def test_a_picture_of_long_ago_is_left_to_the_command(library: Library) -> None:
-    with agent_of(library, HashPainter(), *["Noon. [1]"] * 4) as agent:
+def test_answers_in_between_hide_no_drawing_that_the_session_holds(library: Library) -> None:
+    with agent_of(library, HashPainter(), *["Noon. [1]"] * 20) as agent:
         agent.ask("Draw it")
-        for _ in range(2):
+        for _ in range(7):
             agent.ask("When is high water?")
         assert agent.ask("a variation of it").pictures
-        for _ in range(3):
+        for _ in range(8):
             agent.ask("When is high water?")
-        assert agent.ask("a variation of it").pictures == ()
-        assert origin_of(agent.redraw()).seed == 2
+        assert agent.ask("a variation of it").pictures == ()  # too far back for a sentence
+        answer = agent.redraw()
+        assert origin_of(answer).seed == 2
+        assert answer.text.endswith("This is picture 3 of this conversation.")
+
+
+def test_edits_that_failed_hide_no_drawing(library: Library) -> None:
+    with agent_of(library, Editor(), *["Noon. [1]"] * 5) as agent:
+        agent.ask("Draw it")
+        for said in ("remove the dock", "a variation of picture 9", "make it a naked teenager",
+                     "remove the dock", "remove the dock"):  # fmt: skip
+            assert agent.ask(said).pictures == ()
+        assert origin_of(agent.ask("make it night")).prompt == f"{PROMPT}, night"
+
+
+def test_drawings_are_numbered_through_the_conversation(library: Library) -> None:
+    painter = Editor()
+    with agent_of(library, painter, "So. [1]\n[[draw: a red boat]]") as agent:
+        first = agent.ask("Draw it")
+        assert "picture 1" not in first.text
+        night = agent.ask("make it night")
+        assert night.text.endswith("This is picture 2 of this conversation.")
+        third = agent.ask("a variation of picture 1")
+        assert origin_of(third).prompt == PROMPT
+        assert third.text.endswith("This is picture 3 of this conversation.")
+        boat = agent.ask("Draw a boat")
+        assert boat.text.endswith("This is picture 4 of this conversation.")
+        assert origin_of(agent.ask("a variation of picture 2")).prompt == f"{PROMPT}, night"
+        assert origin_of(agent.redraw(picture=4)).prompt == "a red boat"
+        assert origin_of(agent.ask("a variation of the lighthouse")).prompt == f"{PROMPT}, night"
+        assert origin_of(agent.ask("another one")).prompt == f"{PROMPT}, night"
+        answer = agent.ask("a variation of the castle")
+        assert "a variation of picture 8" in answer.text and not answer.pictures
+
+
+def test_several_drawings_of_one_answer_are_numbered(library: Library) -> None:
+    draft = "So. [1]\n[[draw: a red boat]]\n[[draw: a buoy]]"
+    chat_model = Scripted(replies=[draft, draft])
+    with Agent(library, chat_model=chat_model, image_model=HashPainter(), session="two") as agent:
+        answer = agent.ask("Draw both")
+        assert answer.text.endswith("These are pictures 1 to 2 of this conversation.")
+        assert origin_of(agent.redraw(picture=1)).prompt == "a red boat"
+
+
+WISHES = [
+    "remove the crane", "Erase the people, please.", "delete the sign in picture 1",
+    "get rid of all the birds", "take away the paper tray", "make it night", "make it look old",
+    "another one", "a variation of it", "a variation of the castle", "draw it again",
+    "draw it again with seed x", "a variation of picture 9", "redraw picture 1 with 20 steps",
+    "turn it into an etching", "as a watercolour", "draw it without the dock",
+]  # fmt: skip
+QUESTIONS = [
+    "When is high water?", "how do I remove the dock", "How to erase the memory card",
+    "what is a variation of the tide", "remove the cover, and then where is the filter",
+    "make it clear to me when the ferry leaves", "as a visitor, what must I pay",
+    "who may use the slipway", "why was it built again", "the paper tray", "tide table",
+    "with a berth for visitors", "opening hours of the harbour office", "remove it",
+    "which lights are red", "the ferry leaves in the morning", "make a list of the ports",
+    "is the crane to be removed?",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("said", WISHES)
+def test_a_wish_for_an_edit_is_never_looked_up(library: Library, said: str) -> None:
+    with agent_of(library, Editor()) as agent:
+        agent.ask("Draw it")
+        events = list(agent.stream(said))
+    steps = [e.step for e in events if isinstance(e, StepStarted)]
+    assert "redraw" in steps and "retrieve" not in steps
+    done = events[-1]
+    assert isinstance(done, AnswerReady)
+    assert done.answer.pictures or "Nothing was drawn: " in done.answer.text
+
+
+@pytest.mark.parametrize("said", QUESTIONS)
+def test_a_question_is_looked_up_after_a_drawing_too(library: Library, said: str) -> None:
+    with agent_of(library, Editor(), "Noon. [1]") as agent:
+        agent.ask("Draw it")
+        steps = [e.step for e in agent.stream(said) if isinstance(e, StepStarted)]
+    assert "retrieve" in steps and "redraw" not in steps
+
+
+def test_what_no_prompt_names_is_told_with_what_is_needed(library: Library) -> None:
+    with agent_of(library, Editor()) as agent:
+        agent.ask("Draw it")
+        answer = agent.ask("remove the crane")
+    assert "where “crane” is" in answer.text and "/redraw mask=X0,Y0,X1,Y1" in answer.text
 
 
 def test_a_picture_that_there_is_not_is_said(library: Library) -> None:
