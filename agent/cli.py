@@ -141,10 +141,10 @@ def ask(
     images = [_attachment(name) for name in attach or []]
     for image in images:
         _check(image)
+    needs_none = attach or (image_model and _to_be_drawn(question))
+    place = opened_library if needs_none else existing_library
     with (
-        (opened_library if attach else existing_library)(
-            library, embedding_model, reranker
-        ) as opened,
+        place(library, embedding_model, reranker) as opened,
         _agent(opened, choice, timeout, image_model, session) as agent,
     ):
         answer, error = _answer(agent, question, images)
@@ -160,6 +160,12 @@ def ask(
         if export is not None:
             save(answer, export, question)
             screen().say(f"written: {export}")
+
+
+def _to_be_drawn(question: str) -> bool:
+    from ..tools.chat_models.extractive import drawing_request
+
+    return drawing_request(question) is not None
 
 
 @app.command()

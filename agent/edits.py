@@ -177,7 +177,7 @@ def picture_of(drawings: Sequence[Picture], number: int | None) -> Picture:
 
 
 def numbers_told(before: int, new: int) -> str:
-    """Which numbers new drawings of a conversation are called by; empty for its only one.
+    """Which numbers new drawings of a conversation are called by; empty for those it starts with.
 
     Args:
         before: how many it had.
@@ -187,7 +187,7 @@ def numbers_told(before: int, new: int) -> str:
         >>> numbers_told(1, 1)
         'This is picture 2 of this conversation.'
     """
-    if not new or before + new == 1:
+    if not before or not new:
         return ""
     if new == 1:
         return f"This is picture {before + 1} of this conversation."

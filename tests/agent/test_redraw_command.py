@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -160,3 +162,29 @@ def test_a_drawing_is_shown_while_it_is_made(
     assert ("▀" in shown()) is (colour is not None)  # the last one stays until the next
     preview.show(PictureReady(0, None))  # type: ignore[arg-type]
     assert "▀" not in shown()
+
+
+def test_a_drawing_needs_no_library(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from limner.agent import cli
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LIMNER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(opening, "open_model", lambda name: HashPainter())
+
+    def run(*arguments: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["limner", "ask", *arguments])
+        try:
+            cli.main()
+        except SystemExit as ended:
+            return int(ended.code or 0)
+        return 0
+
+    assert run("draw a red boat", "--image-model", "x", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    (drawn,) = [part for part in told["parts"] if part["type"] == "picture"]
+    assert drawn["caption"] == "a red boat"
+    for arguments in (("draw a red boat",), ("When is high water?", "--image-model", "x")):
+        assert run(*arguments) == 1
+        assert "no library here yet" in capsys.readouterr().err

@@ -509,10 +509,12 @@ def test_drawings_are_numbered_through_the_conversation(library: Library) -> Non
 
 def test_several_drawings_of_one_answer_are_numbered(library: Library) -> None:
     draft = "So. [1]\n[[draw: a red boat]]\n[[draw: a buoy]]"
-    chat_model = Scripted(replies=[draft, draft])
+    other = draft.replace("a ", "another ")
+    chat_model = Scripted(replies=[draft, other])
     with Agent(library, chat_model=chat_model, image_model=HashPainter(), session="two") as agent:
-        answer = agent.ask("Draw both")
-        assert answer.text.endswith("These are pictures 1 to 2 of this conversation.")
+        assert "conversation" not in agent.ask("Draw both").text  # they count from 1
+        answer = agent.ask("Draw two others")
+        assert answer.text.endswith("These are pictures 3 to 4 of this conversation.")
         assert origin_of(agent.redraw(picture=1)).prompt == "a red boat"
 
 
