@@ -57,13 +57,14 @@ def sweep(
     from .sweep.grid import read_grid, with_model
     from .sweep.reporting import report
     from .sweep.results import results_of
-    from .sweep.running import plan, run
+    from .sweep.running import check_folder, plan, run
     from .sweep.scoring import ClipScorer
 
     def open_model(name: str) -> ImageModel:
         return opened_model(name or image_model)
 
     asked, folder = read_grid(grid), out or Path(f"{grid.stem}-sweep")
+    check_folder(folder)
     if image_model and _typed(context, "image_model"):
         _say_replaced(asked, image_model)
         asked = with_model(asked, image_model)
@@ -117,11 +118,11 @@ def _check(todo: Plan) -> None:
 
 
 def _say_plan(todo: Plan, limit: int | None) -> None:
-    from .drawn import duration
+    from .drawn import counted, duration
 
     left = [task for task in todo.todo if not task.fault][:limit]
     faults = [task for task in todo.todo if task.fault]
-    words = [f"{len(todo.tasks)} pictures"]
+    words = [counted(len(todo.tasks), "picture")]
     if todo.rows:
         words.append(f"{len(todo.rows)} done in earlier runs")
     if left:
@@ -137,6 +138,7 @@ def _say_plan(todo: Plan, limit: int | None) -> None:
 def _print(
     todo: Plan, rows: Mapping[str, Row], results: Sequence[Result], written: Report, json: bool
 ) -> None:
+    from .drawn import counted
     from .sweep.results import fastest, largest
 
     drawn = [row for key, row in rows.items() if key not in todo.rows and not row.failed]
@@ -157,10 +159,13 @@ def _print(
         ("highest steps & size by prompt", largest(results)),
     ):
         screen().print(f"{title}:")
+        if not screen().out.is_terminal:  # where a table is lines alone
+            screen().print("\t".join(_HEADINGS))
         screen().print_table(_HEADINGS, [_line(result) for result in found])
         screen().print("")
     screen().write(f"{written.page}\n")
     told = [f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if count]
+    told[0] = counted(len(todo.tasks), "picture")
     screen().say(", ".join(told))
 
 

@@ -15,7 +15,7 @@ from ..tools.image_models.base import GeneratedImage
 from ..tools.image_models.provenance import Claims, Signed
 from .plain_text import clean
 
-__all__ = ["again", "amount", "claimed", "duration", "facts", "label", "parse_size"]
+__all__ = ["again", "amount", "claimed", "counted", "duration", "facts", "label", "parse_size"]
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -28,6 +28,11 @@ def parse_size(text: str) -> tuple[int, int]:
     if found is None:
         raise UserError(f"size {text!r}: width and height are expected", "--size 1024x768")
     return int(found[1]), int(found[2] or found[1])
+
+
+def counted(count: int, what: str) -> str:
+    """A number of things in words: ``1 step``, ``2 steps``."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def duration(seconds: float) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 
 from ...errors import SourceError, UserError
 from ..drawn import parse_size
+from ..plain_text import clean
 
 __all__ = ["AXES", "Experiment", "Grid", "Settings", "read_grid", "with_model"]
 
@@ -199,6 +200,11 @@ def _values(axis: str, told: Any, path: Path) -> tuple[Any, ...]:
         try:
             spread = _spread(value) if ranges and isinstance(value, str) else [value]
             found += [read(one) for one in spread]
+        except OverflowError:
+            raise UserError(
+                f"{path}: {axis} = {value!r} has too many values, at most {MOST} are taken",
+                'a larger step, as "0-1000 (+10)"',
+            ) from None
         except (ValueError, TypeError, ArithmeticError):
             raise UserError(
                 f"{path}: {axis} = {value!r} is not what is expected", _EXPECTED[read]
@@ -215,8 +221,10 @@ def _spread(text: str) -> Sequence[Any]:
     if found is None:
         raise ValueError("no range")
     first, last, step = Decimal(found[1]), Decimal(found[2]), Decimal(found[3] or 1)
-    if step <= 0 or last < first or (last - first) / step > MOST:
+    if step <= 0 or last < first:
         raise ValueError("a range without an end")
+    if (last - first) / step >= MOST:
+        raise OverflowError("too many values")
     numbers = [first + step * n for n in range(int((last - first) / step) + 1)]
     return [int(n) if n == int(n) else float(n) for n in numbers]
 
@@ -231,6 +239,17 @@ def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError
     return value
+
+
+def _words(value: Any) -> str:
+    """What is drawn is what can be shown and typed again."""
+    return clean(_text(value))
+
+
+def _scheduler(value: Any) -> str:
+    if not (name := _text(value).strip().lower()):
+        raise ValueError
+    return name
 
 
 def _whole(value: Any) -> int:
@@ -254,20 +273,22 @@ def _size(value: Any) -> tuple[int, int]:
 
 _EXPECTED: dict[Callable[[Any], Any], str] = {
     _text: "text in quotes",
+    _words: "text in quotes",
+    _scheduler: 'a scheduler\'s name in quotes, as "euler"',
     _whole: 'a whole number, or a range as "10-50 (+10)"',
     _number: 'a number, or a range as "1-3 (+0.5)"',
     _size: '"768x512", or 512 for a square',
 }
 _READERS: dict[str, tuple[Callable[[Any], Any], bool]] = {
-    "prompt": (_text, False),
+    "prompt": (_words, False),
     "model": (_text, False),
     "lora": (_text, False),
     "lora_weight": (_number, True),
     "size": (_size, False),
     "reference": (_text, False),
     "mask": (_text, False),
-    "negative": (_text, False),
-    "scheduler": (_text, False),
+    "negative": (_words, False),
+    "scheduler": (_scheduler, False),
     "guidance": (_number, True),
     "strength": (_number, True),
     "seed": (_whole, True),

@@ -60,7 +60,7 @@ def results_of(tasks: Iterable[Task], rows: Mapping[str, Row]) -> list[Result]:
 
 
 def write_csv(results: Sequence[Result], path: Path) -> None:
-    """Write every result, one a line.
+    """Write every result, one a line; words that look like a formula are put behind a ``'``.
 
     Args:
         results: in order.
@@ -69,8 +69,19 @@ def write_csv(results: Sequence[Result], path: Path) -> None:
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS)
     writer.writeheader()
-    writer.writerows(map(_line, results))
+    writer.writerows({k: _harmless(v) for k, v in _line(result).items()} for result in results)
     write_file(path, text.getvalue().encode("utf-8", "backslashreplace"))
+
+
+def _harmless(value: object) -> object:
+    """A cell that no spreadsheet takes for a formula; numbers stay what they are."""
+    if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value
 
 
 def _line(result: Result) -> dict[str, object]:

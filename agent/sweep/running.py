@@ -29,7 +29,7 @@ from .grid import Grid, Settings
 from .journal import Journal, Row
 from .measures import measured_peak, sharpness
 
-__all__ = ["Open", "Plan", "Score", "Task", "plan", "run"]
+__all__ = ["Open", "Plan", "Score", "Task", "check_folder", "plan", "run"]
 
 Open = Callable[[str], ImageModel]
 """From a name or folder to an image model."""
@@ -82,6 +82,22 @@ class Plan:
         left = [task.seconds for task in self.todo if not task.fault]
         known = [seconds for seconds in left if seconds is not None]
         return sum(known) if len(known) == len(left) else None
+
+
+def check_folder(out: Path) -> None:
+    """See that a sweep may write into a folder.
+
+    Args:
+        out: not there, empty, or of an earlier run.
+
+    Raises:
+        UserError: it is a file, or holds other things.
+    """
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not any((out / name).is_file() for name in ("rows.jsonl", ".lock")):
+        what = "it holds other things than a sweep" if out.is_dir() else "it is no folder"
+        raise UserError(f"{out}: {what}", "--out another-folder")
 
 
 def plan(grid: Grid, out: Path, open_model: Open) -> Plan:

@@ -214,6 +214,32 @@ def test_a_grid_of_which_nothing_can_be_drawn(here: Run, text: str, says: str) -
     assert run.returncode == 1 and says in run.stderr and not Path("grid-sweep").exists()
 
 
+def test_a_folder_of_other_things_is_refused(here: Run, tmp_path: Path) -> None:
+    Path("mine").mkdir()
+    assert here(GRID, "--out", "mine").returncode == 0  # empty
+    assert here(GRID, "--out", "mine").returncode == 0  # its own
+    Path("photos").mkdir()
+    Path("photos/cat.png").write_bytes(b"cat")
+    Path("file").write_bytes(b"")
+    for name, says in (("photos", "other things than a sweep"), ("file", "it is no folder")):
+        run = here(GRID, "--out", name)
+        assert run.returncode == 1 and says in run.stderr and "--out" in run.stderr
+    assert [path.name for path in Path("photos").iterdir()] == ["cat.png"]
+
+
+def test_no_cell_of_the_table_is_a_formula(here: Run) -> None:
+    prompts = ["=1+1", "+cmd", "-x", "@a", "a = b", "-5"]
+    here(f"prompt = {json.dumps(prompts)}\nguidance = 0.5")
+    assert {row["prompt"] for row in table()} == {"'=1+1", "'+cmd", "'-x", "'@a", "a = b", "-5"}
+    assert {row["guidance"] for row in table()} == {"0.5"}
+
+
+def test_the_tables_have_headings_and_one_picture_is_one(here: Run) -> None:
+    run = here('prompt = "a boat"')
+    assert run.stdout.count("prompt\tsize\tsteps\tguidance\tscheduler\tseconds\n") == 2
+    assert "1 picture, 1 to draw" in run.stderr and "1 picture, 1 drawn" in run.stderr
+
+
 def test_one_sweep_at_a_time_writes_into_a_folder(here: Run) -> None:
     from filelock import FileLock
 

@@ -99,7 +99,9 @@ def test_a_range_is_pythons(
         ('prompt = "a"\nsize = "big"', "size"),
         ('prompt = "a"\nsize = "1-5"', "size"),
         ('prompt = "a"\nguidance = {a = 1}', "guidance"),
-        ('prompt = "a"\nseed = "0-99999999999"', "seed"),
+        ('prompt = "a"\nseed = "0-99999999999"', "too many values"),
+        ('prompt = "a"\nseed = "0-100000000 (+1)"', "too many values"),
+        ('prompt = "a"\nscheduler = " "', "scheduler = ' '"),
         ('prompt = "a"\nseed = "1-1000"\nsteps = "1-1000"', "1000000 pictures"),
         ("experiment = 5", "no table"),
         ("experiment = [5]", "no table"),
@@ -126,6 +128,12 @@ def test_whatever_stands_there_it_is_a_grid_or_a_fault(
     lines = [f"{key} = {json.dumps(value)}" for key, value in told.items()]
     with suppress(LimnerError):
         grid(tmp_path_factory.mktemp("g"), "\n".join(lines)).settings()
+
+
+def test_words_are_taken_as_they_can_be_shown_and_typed(tmp_path: Path) -> None:
+    text = 'prompt = "a\\u001b[2Jboat"\nnegative = "\\u200brain"\nscheduler = ["DPM", "dpm "]'
+    (one,) = grid(tmp_path, text).settings()
+    assert (one.prompt, one.negative, one.scheduler) == ("aboat", "rain", "dpm")
 
 
 def test_files_are_looked_for_beside_the_grid(tmp_path: Path) -> None:
