@@ -16,7 +16,7 @@ from .cli_common import JsonOption, print_json, screen
 if TYPE_CHECKING:
     from PIL import Image
 
-    from ..tools.image_models.base import Estimate, GeneratedImage, ImageModel, OnStep
+    from ..tools.image_models.base import Estimate, GeneratedImage, ImageModel, ImageRequest, OnStep
     from ..tools.image_models.provenance import Claims, Signed
 
 __all__ = ["ImageModelOption", "counting_bar", "opened_model", "register"]
@@ -26,8 +26,8 @@ ImageModelOption = Annotated[
     typer.Option(
         "--image-model",
         envvar="LIMNER_IMAGE_MODEL",
-        help="Folder or hub name of SDXL, SDXL-Turbo, SD 1.5, LCM; 'BASE + REFINER' for both of "
-        "SDXL.",
+        help="Folder or hub name of SDXL, SDXL-Turbo, SD 1.5, LCM or Janus; 'BASE + REFINER' for "
+        "both of SDXL.",
     ),
 ]
 
@@ -67,28 +67,31 @@ def draw(
     from ..tools.image_models.cache import PictureCache, Remembering
     from ..tools.image_models.provenance import signed_png
     from ..tools.safety import drawing_refusal
+    from .plain_text import clean
 
     _check_target(out)
     request = ImageRequest(
-        prompt=prompt,
-        negative_prompt=negative,
+        prompt=clean(prompt),  # what is drawn can be shown and typed again
+        negative_prompt=clean(negative),
         size=_sides(size) if size else None,
         steps=steps,
         guidance=guidance,
-        scheduler=scheduler,
+        scheduler=_scheduler(scheduler),
         seed=seed,
         reference=_picture(reference),
         mask=_picture(mask, "L"),
         strength=strength,
         lora=tuple(map(_weighed, lora or [])),
     )
-    if rule := drawing_refusal(prompt):
-        screen().say(rule.message)
+    if rule := drawing_refusal(request.prompt):
+        left = "is left as it was" if out.exists() else "is not written"
+        screen().say(f"nothing was drawn, {out} {left}: {rule.message}")
         if json:
             print_json({"refused": True, "reason": rule.message})
         return
     model = Remembering(opened_model(image_model), PictureCache.of_user())
     estimate = model.estimate(request)
+    _check_adapters(request)
     drawn = known = model.known(request)
     if drawn is None:
         with _steps_bar(_expected(model, estimate)) as on_step:
@@ -203,14 +206,48 @@ def _picture(path: Path | None, mode: str = "RGB") -> Image.Image | None:
 
 
 def _weighed(text: str) -> tuple[str, float]:
-    """A path and, behind the last colon, its weight; a colon may be part of the path."""
+    """A path and, behind the last colon, its weight; a colon may be part of the path.
+
+    Raises:
+        UserError: what stands there is neither a weight nor the end of a path.
+    """
     path, colon, weight = text.rpartition(":")
-    if colon and path:
+    if not colon or not path or Path(text).exists():
+        return text, 1.0
+    try:
+        return path, float(weight)
+    except ValueError:
+        if set(weight) & set("./\\"):
+            return text, 1.0
+        raise UserError(
+            f"lora {path}: its weight {weight!r} is not a number", f"--lora {path}:1"
+        ) from None
+
+
+def _check_adapters(request: ImageRequest) -> None:
+    """Say what is wrong with an adapter's name before anything is loaded for it.
+
+    Raises:
+        SourceError: there is no such file.
+        LimnerError: as `lora.find` tells of a repository, a folder, another format.
+    """
+    from ..tools.image_models import lora
+
+    for name, _ in request.lora:
         try:
-            return path, float(weight)
-        except ValueError:
-            pass
-    return text, 1.0
+            lora.find(name)
+        except ModelMissing as error:
+            if name.endswith(".safetensors"):
+                raise SourceError(f"lora {name}: no such file", "limner lora ls") from None
+            if name.count("/") == 1:
+                raise  # of the hub: to be downloaded
+            raise SourceError(str(error), error.hint) from None
+
+
+def _scheduler(name: str | None) -> str | None:
+    if name is not None and not name.strip():
+        raise UserError("scheduler: its name is empty", "--scheduler euler, or leave it out")
+    return name and name.strip().lower()
 
 
 def _expected(model: ImageModel, estimate: Estimate) -> str:
@@ -225,10 +262,11 @@ def _expected(model: ImageModel, estimate: Estimate) -> str:
 
 
 def _label(drawn: GeneratedImage) -> str:
-    from .drawn import label
+    from .drawn import counted, label
 
     width, height = drawn.size
-    return f"{label(drawn)}, {width}×{height}, {drawn.steps} steps, seed {drawn.seed}"
+    steps = counted(drawn.steps, "step")
+    return f"{label(drawn)}, {width}×{height}, {steps}, seed {drawn.seed}"
 
 
 @contextmanager

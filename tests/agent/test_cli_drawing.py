@@ -78,15 +78,17 @@ def test_the_cache_can_be_off(here: Run, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_json_holds_every_parameter(here: Run) -> None:
-    asked = ("--steps", "3", "--guidance", "4.5", "--scheduler", "dpm", "--seed", "9")
+    asked = ("--steps", "3", "--guidance", "4.5", "--scheduler", "DPM", "--seed", "9")
+    for name in ("a:b.safetensors", "c.safetensors"):
+        Path(name).write_bytes(b"weights")
     run = here("draw", "a boat", "-o", "boat.png", "--image-model", "painter", *asked,
-               "--negative", "rain", "--lora", "a:b.safetensors:0.5", "--lora", "c",
+               "--negative", "rain", "--lora", "a:b.safetensors:0.5", "--lora", "c.safetensors",
                "--json")  # fmt: skip
     told = json.loads(run.stdout)
     assert (told["path"], told["origin"], told["refused"]) == ("boat.png", "generated", False)
     assert (told["steps"], told["guidance"], told["scheduler"], told["seed"]) == (3, 4.5, "dpm", 9)
     assert told["negative_prompt"] == "rain" and told["checked"] is False
-    assert told["lora"] == [["a:b.safetensors", 0.5], ["c", 1.0]]
+    assert told["lora"] == [["a:b.safetensors", 0.5], ["c.safetensors", 1.0]]
 
 
 def test_the_printed_command_draws_the_same_picture(here: Run) -> None:
@@ -107,10 +109,12 @@ def test_the_printed_command_draws_the_same_picture(here: Run) -> None:
 
 
 def test_show_says_everything(here: Run) -> None:
-    here("draw", "a boat", "-o", "boat.png", "--image-model", "painter", "--lora", "style:0.5")
+    Path("style.safetensors").write_bytes(b"weights")
+    here("draw", "a boat", "-o", "boat.png", "--image-model", "painter", "--lora",
+         "style.safetensors:0.5")  # fmt: skip
     said = here("show", "boat.png").stdout
-    for words in ("unchecked", "as they were drawn", "painter", "a boat", "style:0.5", "64×64",
-                  "euler", "seed\t0", "limner 0.", "watermark\tnone"):  # fmt: skip
+    for words in ("unchecked", "as they were drawn", "painter", "a boat", "64×64",
+                  "style.safetensors:0.5", "euler", "seed\t0", "limner 0.", "watermark\tnone"):  # fmt: skip
         assert words in said
     told = json.loads(here("show", "boat.png", "--json").stdout)
     assert told["generated"] and told["untouched"] and told["record"]["prompt"] == "a boat"
@@ -202,6 +206,11 @@ FAULTS = [
     (("-o", "b.png", "--strength", "0.5"), 1, "no reference"),
     (("-o", "b.png", "--reference", "none.png"), 1, "no such file"),
     (("-o", "b.png", "--lora", "a:nan"), 1, "not a number"),
+    (("-o", "b.png", "--lora", "nope:abc"), 1, "its weight 'abc' is not a number"),
+    (("-o", "b.png", "--lora", "nope"), 1, "no such file"),
+    (("-o", "b.png", "--lora", "at/nope.safetensors:0.5"), 1, "no such file"),
+    (("-o", "b.png", "--lora", "nobody/nope"), 3, "limner models pull"),
+    (("-o", "b.png", "--scheduler", ""), 1, "its name is empty"),
     ((), 2, "--out"),
 ]
 
@@ -213,6 +222,7 @@ def test_faults_are_told_before_anything_is_loaded(
     monkeypatch.setattr(Painter, "generate", None)
     run = here("draw", "a boat", "--image-model", "painter", *options)
     assert run.returncode == code and says in run.stderr
+    assert "drawing with" not in run.stderr
     assert run.stdout == "" and not list(Path().glob("*.png"))
 
 
@@ -230,7 +240,27 @@ def test_what_the_policy_declines_is_not_drawn(here: Run) -> None:
     prompt = "a naked child"  # that it is to be a picture goes without saying
     run = here("draw", prompt, "-o", "no.png", "--image-model", "painter", "--json")
     assert run.returncode == 0 and json.loads(run.stdout)["refused"] is True
+    assert "nothing was drawn, no.png is not written" in run.stderr
     assert not Path("no.png").exists()
+    Path("no.png").write_bytes(b"mine")
+    run = here("draw", prompt, "-o", "no.png", "--image-model", "painter")
+    assert "no.png is left as it was" in run.stderr and Path("no.png").read_bytes() == b"mine"
+
+
+def test_one_step_is_one(here: Run) -> None:
+    ask = ("draw", "a boat", "-o", "boat.png", "--image-model", "painter", "--steps")
+    assert "64×64, 1 step, seed 0" in here(*ask, "1").stderr
+    assert "64×64, 2 steps, seed 0" in here(*ask, "2").stderr
+
+
+def test_a_prompt_is_drawn_as_it_can_be_typed_again(here: Run) -> None:
+    bad = "a\x1b[2Jboat\u200b"
+    here("draw", bad, "-o", "b.png", "--image-model", "painter", "--negative", "\x07rain")
+    here("draw", "aboat", "-o", "a.png", "--image-model", "painter", "--negative", "rain")
+    first, other = read(Path("b.png")), read(Path("a.png"))
+    assert first is not None and other is not None
+    assert first.drawn.prompt == "aboat" and first.drawn.negative_prompt == "rain"
+    assert first.drawn.image.tobytes() == other.drawn.image.tobytes()
 
 
 def test_a_model_that_fails(here: Run) -> None:
