@@ -114,7 +114,8 @@ def test_show_says_everything(here: Run) -> None:
          "style.safetensors:0.5")  # fmt: skip
     said = here("show", "boat.png").stdout
     for words in ("unchecked", "as they were drawn", "painter", "a boat", "64×64",
-                  "style.safetensors:0.5", "euler", "seed\t0", "limner 0.", "watermark\tnone"):  # fmt: skip
+                  "style.safetensors:0.5", "euler", "seed\t0", "limner 0.",
+                  "watermark\tnone"):  # fmt: skip
         assert words in said
     told = json.loads(here("show", "boat.png", "--json").stdout)
     assert told["generated"] and told["untouched"] and told["record"]["prompt"] == "a boat"
