@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -58,10 +59,10 @@ def edit_of(said: str, pictures: Sequence[Picture], work: Workbench) -> Edit | D
     if len(said) > _LONGEST:
         return None
     if work.reads and (values := _replied(said, pictures, work)) is not None:
-        try:
-            return _checked(values, pictures) if values["edit"] else None
-        except UserError:  # the model's fault, not the person's
+        if not values["edit"]:
             return None
+        with suppress(UserError):  # the model's fault or the person's: the grammar can tell
+            return _checked(values, pictures)
     try:
         return grammar(said, pictures)
     except UserError as error:

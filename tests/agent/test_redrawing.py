@@ -683,20 +683,32 @@ def test_where_it_sees_a_thing_is_drawn_over(library: Library) -> None:
     assert origin_of(answer).prompt == "a lighthouse"
 
 
+WRONG = [
+    '{"edit": true, "picture": 9}',
+    '{"edit": true, "picture": 1, "parameters": {"seed": "x"}}',
+    '{"edit": true, "picture": 1, "parameters": {"shell": "rm"}}',
+]
+
+
 @pytest.mark.parametrize(
-    "reply",
-    [
-        '{"edit": false}',
-        '{"edit": true, "picture": 9}',
-        '{"edit": true, "picture": 1, "parameters": {"seed": "x"}}',
-        '{"edit": true, "picture": 1, "parameters": {"shell": "rm"}}',
-    ],
+    ("said", "reply"),
+    [("make it night", '{"edit": false}'), *(("the tide table", reply) for reply in WRONG)],
 )
-def test_what_it_says_wrongly_makes_an_ordinary_question(library: Library, reply: str) -> None:
-    answer, painter, _ = said_to_reader(library, "make it night", edit=reply)
+def test_what_it_takes_for_no_edit_is_an_ordinary_question(
+    library: Library, said: str, reply: str
+) -> None:
+    answer, painter, _ = said_to_reader(library, said, edit=reply)
     assert len(painter.asked) >= 2  # the draft of every question draws
     assert painter.asked[1].prompt == PROMPT
     assert "So." in answer.text
+
+
+@pytest.mark.parametrize("reply", WRONG)
+def test_where_it_names_what_there_is_not_the_grammar_reads(library: Library, reply: str) -> None:
+    _, painter, _ = said_to_reader(library, "make it night", edit=reply)
+    assert painter.asked[1].prompt == f"{PROMPT}, night"
+    answer, painter, _ = said_to_reader(library, "a variation of picture 9", edit=reply)
+    assert "no picture 9" in answer.text and len(painter.asked) == 1
 
 
 @pytest.mark.parametrize("reply", ["", "yes!", "[1]", '{"edit": "true"}', "{" * 5000])
