@@ -1,9 +1,10 @@
 # make demo   a small handbook, three questions, demo/answer.html
 # make test   ruff, mypy --strict and pytest, in the same environment
+# make test-long   the tests that take minutes: a compiled model, the pocket recipe's training
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test clean
+.PHONY: demo test test-long clean
 demo: .venv/installed
 	@$(BIN)/limner demo
 
@@ -12,6 +13,9 @@ test: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+test-long: .venv/dev
+	$(BIN)/python -m pytest -m long
 
 .venv/installed: pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -22,7 +22,10 @@ from limner.examples.pocket.unet import UNetStage, denoised_loss, kept_signal, n
 from limner.examples.pocket.vae import VaeStage, normalised, small_vae
 from limner.tools.image_models.schedulers import SCHEDULERS, scheduler_of
 
-pytestmark = pytest.mark.skipif(bool(emoji.missing()), reason=f"missing: {emoji.missing()}")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(bool(emoji.missing()), reason=f"missing: {emoji.missing()}"),
+]
 
 MAKERS: dict[str, Callable[[Plan], Stage]] = {
     "classifier": JudgeStage,
@@ -66,7 +69,6 @@ class Broken(Exception):
     pass
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", MAKERS)
 def test_interrupted_training_is_unbroken_training(
     name: str, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

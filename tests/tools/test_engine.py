@@ -390,7 +390,7 @@ def test_a_static_cache_changes_nothing(family: str, load: Callable[..., Qwen2VL
     assert in_threads(works) == expected
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_compiled_model_says_the_same(load: Callable[..., Qwen2VL]) -> None:
     plain, compiled = load(max_tokens=20), load(max_tokens=20, decoding="compiled")
     several = mixed()[:2]
