@@ -42,3 +42,13 @@ def test_only_some_keys(tmp_path: Path) -> None:
     index, vectors = index_of(tmp_path, TEXTS), MODEL.encode_query(["ferry pier"])
     found = index.search(["ferry pier"], vectors, 3, np.array([2, 3]))
     assert {m.key for m in found} == {2, 3}
+
+
+def test_a_code_counts_more_than_what_texts_of_one_template_differ_in(tmp_path: Path) -> None:
+    texts = {n: f"ticket T{n:05d} was closed by the desk" for n in range(1, 40)}
+    texts[40] = "how was ticket work closed by the desk, and what was it about"
+    index, query = index_of(tmp_path, texts), "what was ticket T00007 about, how was it closed"
+    best, second, *_ = index.search([query], MODEL.encode_query([query]), 5)
+    assert best.key == 7 and best.code > 0 and second.code == 0
+    assert abs(best.score - best.cosine - KEYWORD_WEIGHT * best.keyword - best.code) < 1e-6
+    assert best.cosine + KEYWORD_WEIGHT * best.keyword < second.score  # the code alone decides
