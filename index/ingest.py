@@ -233,7 +233,7 @@ class _Ingest:
     def _fail(self, path: Path | str, reason: str) -> None:
         """Count a failure; one in a folder that was there before is passed over."""
         file, before = str(path), False
-        with suppress(OSError):
+        with suppress(OSError, ValueError):  # what holds a NUL is no path at all
             stamp = self._failed[file] = Stamp.of(Path(file))
             before = self._failures.knows(file, stamp)
         if before and not self._is_named(file):
