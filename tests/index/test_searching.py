@@ -232,5 +232,9 @@ def test_an_empty_library_finds_nothing(shelf: Library, tmp_path: Path) -> None:
     assert shelf.search("anything") == () == shelf.why("anything")
     (tmp_path / "bad.pdf").write_bytes(b"no pdf")
     shelf.add(tmp_path / "bad.pdf")
+    assert not shelf.exists and shelf.search("anything") == ()
+    (tmp_path / "good.txt").write_text("The ferry leaves from pier four.")
+    shelf.add(tmp_path / "good.txt")
+    shelf.remove(tmp_path / "good.txt")
     assert shelf.exists and shelf.search("anything") == ()
     assert shelf.stats().passages == 0 and shelf.stats().search == ""
