@@ -381,3 +381,9 @@ def test_each_code_that_is_asked_about_is_answered() -> None:
 def test_a_heading_of_another_kind_names_a_machine() -> None:
     text = {"label": "1", "text": "Press reset on the boiler.", "context": "Boiler VT-24"}
     assert "Press reset" in drafted("How do I reset F28 on the boiler?", text)
+
+
+def test_prose_about_another_code_is_not_quoted() -> None:
+    text = "F28 means that the pressure is high. F22 means that the pressure is low."
+    draft = drafted("Which pressure does F22 mean?", {"label": "1", "text": text})
+    assert draft == "F22 means that the pressure is low. [1]"
