@@ -9,6 +9,7 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 
 from limner.errors import DeveloperError
 from limner.tools.chat_models.extractive import Extractive, drawing_request
+from limner.tools.chat_models.quoted import Chosen, Source
 from limner.tools.quoting import (
     asks_advice,
     asks_to_see,
@@ -383,7 +384,10 @@ def test_a_heading_of_another_kind_names_a_machine() -> None:
     assert "Press reset" in drafted("How do I reset F28 on the boiler?", text)
 
 
-def test_prose_about_another_code_is_not_quoted() -> None:
-    text = "F28 means that the pressure is high. F22 means that the pressure is low."
-    draft = drafted("Which pressure does F22 mean?", {"label": "1", "text": text})
-    assert draft == "F22 means that the pressure is low. [1]"
+def test_what_is_about_another_code() -> None:
+    def about(entry: str, above: str = "") -> bool:
+        source = Source.read({"label": "1", "context": above})
+        return Chosen(weigh("x?", [["F28 burns."]], Words())[0], source, entry).is_of({"f22"})
+
+    assert about("f22") and about("") and about("", "Boiler VT-24") and about("f22", "Fault F28")
+    assert not about("f28") and not about("e22") and not about("", "Fault F28")
