@@ -1,20 +1,15 @@
-"""The rows of a sweep on disk: appended one by one, each flushed, each with its checksum.
-
-A kill at any instant leaves at most a torn last line, which is passed over. Knows rows, draws
-nothing.
-"""
+"""The rows of a sweep on disk. Knows rows, draws nothing."""
 
 from __future__ import annotations
 
-import json
-import os
-import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-__all__ = ["Journal", "Row"]
+from ..journal import Journal
+
+__all__ = ["Row", "Rows"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +62,7 @@ class Row:
         return cls(**{k: v for k, v in values.items() if k in cls.__slots__})
 
 
-class Journal:
+class Rows:
     """The file of a sweep's rows.
 
     Args:
@@ -75,18 +70,12 @@ class Journal:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self._journal = Journal(path)
 
-    def rows(self) -> dict[str, Row]:
+    def by_key(self) -> dict[str, Row]:
         """Every whole row by its key; of several the last."""
-        found: dict[str, Row] = {}
-        if self.path.is_file():
-            for line in self.path.read_bytes().split(b"\n"):
-                checksum, _, text = line.partition(b" ")
-                if checksum == _checksum(text):
-                    row = Row.from_dict(json.loads(text))
-                    found[row.key] = row
-        return found
+        rows = map(Row.from_dict, self._journal)
+        return {row.key: row for row in rows}
 
     def append(self, row: Row) -> None:
         """Write a row; when this returns, it is on the disk.
@@ -94,19 +83,4 @@ class Journal:
         Raises:
             OSError: it cannot be written; rows that were written before stay.
         """
-        text = json.dumps(asdict(row)).encode()
-        line = _checksum(text) + b" " + text + b"\n"
-        handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-        try:
-            size = os.fstat(handle).st_size
-            if size and os.pread(handle, 1, size - 1) != b"\n":
-                line = b"\n" + line  # behind one that was torn
-            while line:
-                line = line[os.write(handle, line) :]
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
-def _checksum(text: bytes) -> bytes:
-    return b"%08x" % zlib.crc32(text)
+        self._journal.append(asdict(row))

@@ -26,7 +26,7 @@ from ...tools.media import decode_image
 from ...tools.model_files import sha256_of
 from ...tools.safety import drawing_refusal
 from .grid import Grid, Settings
-from .journal import Journal, Row
+from .journal import Row, Rows
 from .measures import measured_peak, sharpness
 
 __all__ = ["Open", "Plan", "Score", "Task", "check_folder", "plan", "run"]
@@ -128,7 +128,7 @@ def plan(grid: Grid, out: Path, open_model: Open) -> Plan:
         except LimnerError as error:
             tasks.append(Task(settings, _failing(settings), error))
     keys = {task.key for task in tasks}
-    rows = {k: row for k, row in Journal(out / "rows.jsonl").rows().items() if k in keys}
+    rows = {k: row for k, row in Rows(out / "rows.jsonl").by_key().items() if k in keys}
     return Plan(tuple(tasks), {k: row for k, row in rows.items() if _stands(row, out)})
 
 
@@ -213,7 +213,7 @@ def run(
     if not tasks and not unscored:
         return rows
     with _writing(out, rows, len(todo.tasks)), _alone(out):
-        journal, model = Journal(out / "rows.jsonl"), None
+        journal, model = Rows(out / "rows.jsonl"), None
         at_hand: str | None = None
         for number, task in enumerate(tasks):
             tell(number, len(tasks), task.settings.prompt)

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from PIL import Image, ImageFilter
 
-from limner.agent.sweep.journal import Journal, Row
+from limner.agent.sweep.journal import Row, Rows
 from limner.agent.sweep.measures import measured_peak, sharpness
 from limner.tests.agent.painting import Painter, open_painter
 from limner.tools.image_models import opening
@@ -140,10 +140,10 @@ def test_what_failed_is_tried_again(here: Run, monkeypatch: Any) -> None:
 
 
 def test_failed_rows_give_way_to_drawn_ones(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "rows.jsonl")
+    journal = Rows(tmp_path / "rows.jsonl")
     journal.append(Row("k", failed="no paint"))
     journal.append(Row("k", file="pictures/k.png", digest="d"))
-    assert journal.rows() == {"k": Row("k", file="pictures/k.png", digest="d")}
+    assert journal.by_key() == {"k": Row("k", file="pictures/k.png", digest="d")}
 
 
 def test_a_picture_that_was_deleted_is_drawn_again(here: Run, monkeypatch: Any) -> None:
@@ -253,29 +253,29 @@ def test_one_sweep_at_a_time_writes_into_a_folder(here: Run) -> None:
 
 
 def test_a_torn_line_is_passed_over(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "rows.jsonl")
+    journal = Rows(tmp_path / "rows.jsonl")
     for key in "abc":
         journal.append(Row(key, file=f"{key}.png"))
-    whole = journal.path.read_bytes()
+    whole = (tmp_path / "rows.jsonl").read_bytes()
     ends = {n + d for n, byte in enumerate(whole) if byte == 10 for d in (0, 1)}
     for end in ends | set(range(0, len(whole) + 1, 29)):
-        journal.path.write_bytes(whole[:end])
-        kept = set(journal.rows())
+        (tmp_path / "rows.jsonl").write_bytes(whole[:end])
+        kept = set(journal.by_key())
         assert kept == set("abc"[: whole[:end].count(b"\n")]) or (
             whole[end : end + 1] == b"\n" and kept == set("abc"[: whole[:end].count(b"\n") + 1])
         )
         journal.append(Row("new"))
-        assert set(journal.rows()) == kept | {"new"}
+        assert set(journal.by_key()) == kept | {"new"}
 
 
 def test_a_flipped_bit_costs_one_row(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "rows.jsonl")
+    journal = Rows(tmp_path / "rows.jsonl")
     for key in "abc":
         journal.append(Row(key))
-    data = bytearray(journal.path.read_bytes())
+    data = bytearray((tmp_path / "rows.jsonl").read_bytes())
     data[len(data) // 2] ^= 4
-    journal.path.write_bytes(bytes(data))
-    assert set(journal.rows()) == {"a", "c"}
+    (tmp_path / "rows.jsonl").write_bytes(bytes(data))
+    assert set(journal.by_key()) == {"a", "c"}
 
 
 @pytest.mark.parametrize("at", [0, 5, 15])
@@ -312,7 +312,7 @@ def test_an_interrupt_ends_in_130_and_keeps_what_is_done(tmp_path: Path) -> None
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130 and "goes on from here" in err and "Traceback" not in err
-    assert len(Journal(tmp_path / "grid-sweep" / "rows.jsonl").rows()) >= 3
+    assert len(Rows(tmp_path / "grid-sweep" / "rows.jsonl").by_key()) >= 3
 
 
 @pytest.mark.slow

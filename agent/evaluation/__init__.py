@@ -1,0 +1,1 @@
+"""Question sets asked of an agent, measured, compared, reported."""

@@ -1,0 +1,1 @@
+"""Question sets on disk: one reader per format, all to the same values."""
