@@ -42,6 +42,7 @@ class QuestionSet:
         faults: what was wrong with it, in order.
         documents: texts by file name that come with the set and that its questions are about
             (SQuAD's paragraphs); a library is made of them where none is named.
+        folders: files and folders that its questions are about, likewise.
     """
 
     name: str
@@ -50,3 +51,4 @@ class QuestionSet:
     questions: tuple[Question, ...]
     faults: tuple[Fault, ...] = ()
     documents: tuple[tuple[str, str], ...] = ()
+    folders: tuple[Path, ...] = ()
