@@ -113,12 +113,18 @@ class Scenes:
         jitter: how far places, sizes and angles stray from what a caption says.
         every: take all pictures of the font, also those that the generator does not learn.
         held_out: draw only compositions that training never shows.
+        shares: of `bare`, `styled` and `pair`.
     """
 
     def __init__(
-        self, split: Split, jitter: float = 1.0, every: bool = False, held_out: bool = False
+        self,
+        split: Split,
+        jitter: float = 1.0,
+        every: bool = False,
+        held_out: bool = False,
+        shares: tuple[float, float, float] = (0.45, 0.27, 0.28),
     ) -> None:
-        self.split, self.jitter, self.held_out = split, jitter, held_out
+        self.split, self.jitter, self.held_out, self.shares = split, jitter, held_out, shares
         self._numbers = [i for i, emoji in enumerate(load()) if every or emoji.drawn]
         self._words = {i: split.words(load()[i]) for i in self._numbers}
 
@@ -134,7 +140,7 @@ class Scenes:
         order = np.concatenate(
             [random.permutation(self._numbers) for _ in range(count // len(self._numbers) + 1)]
         )
-        kinds = random.choice(3, size=count, p=(0.45, 0.27, 0.28))
+        kinds = random.choice(3, size=count, p=self.shares)
         makers = (self.bare, self.styled, self.pair)
         return [makers[k](int(i), random) for k, i in zip(kinds, order[:count], strict=True)]
 
