@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..questions import Question
 
-__all__ = ["Fault", "QuestionSet"]
+__all__ = ["BadRow", "Fault", "Faults", "Found", "QuestionSet", "Record", "questions_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +54,88 @@ class QuestionSet:
     faults: tuple[Fault, ...] = ()
     documents: tuple[tuple[str, str], ...] = ()
     folders: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One row as its file writes it, before anybody asks what it means.
+
+    Attributes:
+        line: as `Fault.line`.
+        values: by the file's own names.
+    """
+
+    line: int
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a reader makes of a file; ids may still repeat.
+
+    Attributes:
+        questions: each with its line, as `Fault.line`.
+        documents: as `QuestionSet.documents`.
+    """
+
+    questions: tuple[tuple[int, Question], ...]
+    documents: tuple[tuple[str, str], ...] = ()
+
+
+class BadRow(ValueError):
+    """A row that cannot be a question; the message says why, for people."""
+
+
+class Faults:
+    """Gathers the faults of one file: the first of them whole, the others counted.
+
+    A file of garbage has as many faults as lines, and nobody reads more than the first.
+
+    Args:
+        path: of the file.
+    """
+
+    MOST = 1000
+
+    def __init__(self, path: Path) -> None:
+        self.path = str(path)
+        self._kept: list[Fault] = []
+        self._more = 0
+
+    def add(self, line: int, reason: str, dropped: bool = True) -> None:
+        """Note a fault.
+
+        Args:
+            line: as `Fault.line`.
+            reason: what is wrong, for people.
+            dropped: whether the row is left out.
+        """
+        if len(self._kept) < self.MOST:
+            self._kept.append(Fault(self.path, line, reason, dropped))
+        else:
+            self._more += 1
+
+    def __iter__(self) -> Iterator[Fault]:
+        yield from sorted(self._kept, key=lambda fault: fault.line)
+        if self._more:
+            last = max(fault.line for fault in self._kept)
+            yield Fault(self.path, last, f"… and {self._more:,} faults more", dropped=False)
+
+
+def questions_of(
+    records: Iterable[Record], faults: Faults, read: Callable[[Record], Question]
+) -> tuple[tuple[int, Question], ...]:
+    """Every record as a question with its line; one that `read` refuses is a fault.
+
+    Args:
+        records: rows of a file.
+        faults: takes what is refused.
+        read: makes a question of a row, or raises `BadRow`.
+    """
+    found: list[tuple[int, Question]] = []
+    for record in records:
+        try:
+            found.append((record.line, read(record)))
+        except BadRow as reason:
+            faults.add(record.line, str(reason))
+    return tuple(found)
