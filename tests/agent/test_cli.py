@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import json
-import os
 import struct
 import subprocess
 import sys
 import zlib
 from pathlib import Path
-from typing import Any
 
 import pytest
+
+from limner.index import manifest
+from limner.index.embeddings import HashEmbeddings, embedded
+from limner.index.library import Library
+from limner.tests.forked import limner
 
 CONTROL = [chr(c) for c in (*range(0, 9), *range(11, 32), 127, *range(128, 160))]
 
 
-def limner(*arguments: str | Path, cwd: Path, **options: Any) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", **options.pop("env", {})}
+def cold(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """As from a shell: nothing is imported yet."""
+    command = [sys.executable, "-m", "limner", *map(str, arguments)]
     return subprocess.run(
-        [sys.executable, "-m", "limner", *map(str, arguments)],
-        cwd=cwd,
-        env=environment,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=120,
-        **options,
+        command, cwd=cwd, capture_output=True, text=True, encoding="utf-8", timeout=120
     )
 
 
@@ -38,14 +35,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "# Tides\n\nHigh water at the harbour is at noon on Friday. The lighthouse was built in "
         "1871 by Ada Berg. The ferry leaves from pier 4 every hour.\n"
     )
-    added = limner("add", "tides.md", cwd=place)
+    added = cold("add", "tides.md", cwd=place)
     assert (added.returncode, added.stdout) == (0, ""), added.stderr
     assert "1 added" in added.stderr
     return place
 
 
 def test_a_question_is_answered_on_stdout(place: Path) -> None:
-    run = limner("ask", "When was the lighthouse built?", cwd=place)
+    run = cold("ask", "When was the lighthouse built?", cwd=place)
     assert run.returncode == 0
     assert "The lighthouse was built in 1871 by Ada Berg. [1]" in run.stdout
     assert "tides.md" in run.stdout
@@ -123,7 +120,7 @@ def test_user_errors_are_one_line_and_a_hint(place: Path, tmp_path: Path) -> Non
     assert stranger.returncode == 3 and one_line(stranger, "no/such/folder")
     profile = limner("ask", "x", "--profile", "cloud", cwd=place)
     assert profile.returncode == 2 and "no profile 'cloud'; one of: embedded" in profile.stderr
-    assert limner("ask", cwd=place).returncode == 2
+    assert cold("ask", cwd=place).returncode == 2
     assert limner("nonsense", cwd=place).returncode == 2
 
 
@@ -222,19 +219,17 @@ def test_documents_cannot_write_to_the_terminal(tmp_path: Path) -> None:
     assert not [c for c in (*CONTROL, "\u202e") if c in run.stdout + run.stderr]
 
 
-def test_another_model_or_version_is_refused(tmp_path: Path) -> None:
-    code = (
-        "import sys; from limner.index import manifest; from limner.index.library import Library\n"
-        "from limner.index.embeddings import HashEmbeddings, embedded\n"
-        "manifest.FORMAT = int(sys.argv[1])\n"
-        "model = HashEmbeddings() if sys.argv[2] == 'hash' else embedded()\n"
-        "Library.open(sys.argv[3], model).add(sys.argv[4])"
-    )
+def test_another_model_or_version_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "a.txt").write_text("The ferry leaves from pier 4.")
-    for version, model, words in ((99, "embedded", "newer version"), (2, "hash", "hash-64")):
-        folder = tmp_path / model
-        made = [sys.executable, "-c", code, str(version), model, folder, tmp_path / "a.txt"]
-        subprocess.run(made, check=True, timeout=120)
+    made = ((manifest.FORMAT, HashEmbeddings(), "hash-64"), (99, embedded(), "newer version"))
+    for version, model, words in made:
+        folder = tmp_path / str(version)
+        with monkeypatch.context() as patch:
+            patch.setattr(manifest, "FORMAT", version)
+            with Library.open(folder, model) as library:
+                library.add(tmp_path / "a.txt")
         run = limner("ls", "--library", folder, cwd=tmp_path)
         assert run.returncode == 1 and one_line(run, words), run.stderr
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sqlite3
 import subprocess
@@ -14,12 +13,9 @@ from typing import Any
 
 import pytest
 
+from limner.tests.forked import limner
+
 COMMAND = [sys.executable, "-m", "limner"]
-
-
-def limner(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [*COMMAND, *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=180)
 
 
 def found(*arguments: str, cwd: Path) -> list[dict[str, Any]]:
@@ -158,16 +154,12 @@ def test_a_place_that_cannot_hold_a_library(place: Path) -> None:
 
 
 def test_removed_texts_leave_the_cache_too(place: Path, tmp_path: Path) -> None:
-    env = {**os.environ, "LIMNER_CACHE": str(tmp_path / "cache")}
+    env = {"LIMNER_CACHE": str(tmp_path / "cache")}
     (tmp_path / "a.txt").write_text("The ferry leaves from pier four.")
-
-    def run(*arguments: str) -> None:
-        subprocess.run([*COMMAND, *arguments], cwd=tmp_path, env=env, check=True, timeout=120)
-
-    run("add", "a.txt")
+    assert limner("add", "a.txt", cwd=tmp_path, env=env).returncode == 0
     cache = tmp_path / "cache" / "embeddings.db"
     assert cache.stat().st_mode & 0o077 == 0
-    run("rm", "a.txt")
+    assert limner("rm", "a.txt", cwd=tmp_path, env=env).returncode == 0
     with closing(sqlite3.connect(cache)) as book:
         for table in ("vectors", "uses"):
             assert book.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
