@@ -80,6 +80,7 @@ def limner(
     *arguments: str | Path,
     cwd: Path,
     env: Mapping[str, str] | None = None,
+    typed: str = "",
     timeout: float = 180,
 ) -> subprocess.CompletedProcess[str]:
     """Run ``limner ARGUMENTS``.
@@ -88,6 +89,7 @@ def limner(
         arguments: of the command line.
         cwd: folder that it runs in.
         env: variables on top of this process's.
+        typed: standard input.
         timeout: seconds, after which it is killed.
 
     Raises:
@@ -96,9 +98,9 @@ def limner(
     server = _server(os.getpid())
     assert server.stdin and server.stdout
     with tempfile.TemporaryDirectory() as folder:
-        streams = ["/dev/null", f"{folder}/stdout", f"{folder}/stderr"]
-        for stream in streams[1:]:
-            Path(stream).touch()
+        streams = [f"{folder}/{name}" for name in ("stdin", "stdout", "stderr")]
+        for stream, text in zip(streams, (typed, "", ""), strict=True):
+            Path(stream).write_text(text, encoding="utf-8")
         call = {
             "arguments": [str(argument) for argument in arguments],
             "cwd": str(cwd),
