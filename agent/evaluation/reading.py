@@ -7,12 +7,15 @@ from collections.abc import Callable, Mapping
 from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from ...errors import SourceError, UserError
 from ...index.loaders.text import read_text
 from ..plain_text import shortened
-from .formats import own
+from .formats import chameleon, isg, own, squad
 from .formats.base import Fault, Faults, Found, QuestionSet, Record
+from .formats.csv_file import csv_records
+from .formats.json_file import json_records
 from .formats.jsonl import jsonl_records
 from .formats.sidecar import read_sidecar
 from .questions import Question
@@ -20,10 +23,23 @@ from .questions import Question
 __all__ = ["packaged_sets", "read_questions"]
 
 _SYNTAXES: Mapping[str, Callable[[str, Faults], list[Record]]] = {
+    ".csv": csv_records,
+    ".tsv": csv_records,
+    ".json": json_records,
     ".jsonl": jsonl_records,
     ".ndjson": jsonl_records,
 }
 """How rows are written, by suffix."""
+
+_Reader = Callable[[list[Record], Path, Faults], Found]
+
+_FORMS: tuple[tuple[Callable[[Mapping[str, Any]], bool], _Reader], ...] = (
+    (squad.matches, squad.read),
+    (chameleon.matches, chameleon.read),
+    (isg.matches, isg.read),
+)
+"""Whose fields they have, by the first row; where none matches, and where columns are named, they
+are our own."""
 
 
 def packaged_sets() -> Mapping[str, Path]:
@@ -102,6 +118,9 @@ def _content(path: Path) -> tuple[str, str]:
 
 def _found(text: str, path: Path, fields: Mapping[str, str], faults: Faults) -> Found:
     records = _SYNTAXES[path.suffix.lower()](text, faults)
+    for matches, read in () if fields or not records else _FORMS:
+        if matches(records[0].values):
+            return read(records, path, faults)
     return own.read(records, path, fields, faults)
 
 
@@ -123,8 +142,11 @@ def _empty(path: Path, faults: tuple[Fault, ...]) -> UserError:
     dropped = [fault for fault in faults if fault.dropped]
     if not dropped:
         return UserError(f"{path}: holds no questions", f"fields: {', '.join(own.FIELDS)}")
-    meant = next((fault.reason for fault in faults if "did you mean" in fault.reason), "")
-    hint = meant or "name its columns with [fields] in a .toml file beside it"
+    first = dropped[0]
+    hint = next((fault.reason for fault in faults if "did you mean" in fault.reason), "")
+    if not hint and first.reason == own.NO_QUESTION:
+        hint = f'name its column in {path.with_suffix(".toml").name}: [fields] question = "…"'
     return UserError(
-        f"{path}: holds no questions; line {dropped[0].line}: {dropped[0].reason}", hint
+        f"{path}: holds no questions; line {first.line}: {first.reason}",
+        hint or "mend that line first",
     )

@@ -10,7 +10,7 @@ from typing import Any
 from ..questions import Question
 from .base import Faults, Record
 
-__all__ = ["LONGEST", "jsonl_records", "loads", "write_jsonl"]
+__all__ = ["LONGEST", "jsonl_records", "kind_of", "loads", "write_jsonl"]
 
 LONGEST = 1_000_000
 """Letters of a line; a longer one is no question."""
@@ -23,15 +23,19 @@ def loads(text: str) -> Any:
         ValueError: it is none; the message says why.
     """
     try:
-        return json.loads(text, parse_constant=_no_number)
+        return _DECODER.decode(text)
     except json.JSONDecodeError as error:
-        raise ValueError(f"not JSON ({error.msg}, column {error.colno})") from None
+        where = f"line {error.lineno}, column" if error.lineno > 1 else "column"
+        raise ValueError(f"not JSON ({error.msg}, {where} {error.colno})") from None
     except RecursionError:
         raise ValueError("not JSON that can be read (nested too deeply)") from None
 
 
 def _no_number(word: str) -> float:
     raise ValueError(f"not JSON ({word} is no number)")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_number)
 
 
 def jsonl_records(text: str, faults: Faults) -> list[Record]:
@@ -56,12 +60,17 @@ def jsonl_records(text: str, faults: Faults) -> list[Record]:
         if isinstance(value, dict):
             found.append(Record(number, value))
         else:
-            faults.add(number, f"{_KINDS[type(value)]}, not an object of fields")
+            faults.add(number, f"{kind_of(value)}, not an object of fields")
     return found
 
 
-_KINDS = {list: "a list", str: "a text", int: "a number", float: "a number", bool: "a truth value",
-          type(None): "null"}  # fmt: skip
+def kind_of(value: Any) -> str:
+    """What a value of JSON is, for people."""
+    if value is None:
+        return "null"
+    return {list: "a list", dict: "an object", str: "a text", bool: "a truth value"}.get(
+        type(value), "a number"
+    )
 
 
 def write_jsonl(questions: Iterable[Question], path: Path) -> None:

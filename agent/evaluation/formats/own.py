@@ -7,7 +7,6 @@ but for ``answerable``, where null says that the question needs neither library 
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -18,18 +17,26 @@ from typing import Any
 from ....errors import UserError
 from ...plain_text import shortened
 from ..questions import Place, Question
-from .base import BadRow, Faults, Found, Record, questions_of
+from .base import BadRow, Cell, Faults, Found, Record, questions_of
+from .jsonl import loads
 from .paths import picture
 
-__all__ = ["FIELDS", "Columns", "line_of_text", "place", "question_from", "read"]
+__all__ = ["FIELDS", "NO_QUESTION", "Columns", "line_of_text", "place", "question_from", "read"]
 
 FIELDS = tuple(field.name for field in fields_of(Question))
 """Ours, in order."""
 
+NO_QUESTION = "no question"
+"""Why a row is left out that holds none."""
+
 _ALSO = {"reference": "references"}
 _PAGED = re.compile(r"(.+)#([1-9][0-9]{0,5})", re.DOTALL)
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_MOST_NAMED = 20  # columns that are not read
+_CHOICES = {
+    **dict.fromkeys(("true", "yes", "1"), True),
+    **dict.fromkeys(("false", "no", "0"), False),
+    **dict.fromkeys(("null", "none"), None),
+}
 
 
 def read(records: Iterable[Record], path: Path, fields: Mapping[str, str], faults: Faults) -> Found:
@@ -44,9 +51,9 @@ def read(records: Iterable[Record], path: Path, fields: Mapping[str, str], fault
     Raises:
         UserError: ``fields`` names a field that does not exist.
     """
-    columns = Columns(fields, faults)
+    columns, folder = Columns(fields, faults), path.parent
     found = questions_of(
-        records, faults, lambda record: question_from(columns.named(record), path.parent)
+        records, faults, lambda record: question_from(columns.named(record), folder)
     )
     columns.finish()
     return Found(found)
@@ -73,7 +80,6 @@ class Columns:
         mapped = {theirs: _ALSO.get(ours, ours) for ours, theirs in fields.items()}
         self._ours.update(mapped)
         self._faults = faults
-        self._unread: dict[str, int] = {}
         self._unseen = dict(mapped)
 
     def named(self, record: Record) -> Record:
@@ -86,7 +92,7 @@ class Columns:
         for column, value in record.values.items():
             ours = self._ours.get(column)
             if ours is None:
-                self._note(column, record.line)
+                self._faults.unread(column, record.line, self._ours)
             elif ours in told:
                 raise BadRow(f"two columns give its {ours}")
             else:
@@ -94,21 +100,8 @@ class Columns:
                 self._unseen.pop(column, None)
         return Record(record.line, told)
 
-    def _note(self, column: str, line: int) -> None:
-        if column in self._unread:
-            return
-        self._unread[column] = line
-        if len(self._unread) > _MOST_NAMED:
-            return
-        near = difflib.get_close_matches(column.strip().lower()[:50], self._ours, 1, 0.75)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        shown = shortened(column, 60)
-        self._faults.add(line, f"column {shown!r} is not read{hint}", dropped=False)
-
     def finish(self) -> None:
-        """Note what can be told once all rows were seen."""
-        if (more := len(self._unread) - _MOST_NAMED) > 0:
-            self._faults.add(1, f"{more:,} more columns are not read", dropped=False)
+        """Note the columns that were named and never seen."""
         for theirs, ours in self._unseen.items():
             shown = shortened(theirs, 60)
             self._faults.add(1, f"no column {shown!r}, named for {ours}", dropped=False)
@@ -134,7 +127,7 @@ def question_from(record: Record, folder: Path) -> Question:
             raise BadRow(f"{name}: {reason}") from None
     told["id"] = told.get("id") or f"row-{record.line}"
     if not told.get("question", "").strip():
-        raise BadRow("no question")
+        raise BadRow(NO_QUESTION)
     told["images"] = tuple(picture(folder, name) for name in told.get("images", ()))
     return Question(**told)
 
@@ -149,7 +142,7 @@ def line_of_text(value: Any) -> str:
         BadRow: something else.
     """
     if isinstance(value, str):
-        return _SURROGATE.sub("\ufffd", value)
+        return _SURROGATE.sub("\ufffd", str(value))
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise BadRow(f"{_shown(value)} is no text")
     try:
@@ -201,23 +194,45 @@ def _filled(value: Any) -> str:
 
 
 def _texts(value: Any) -> tuple[str, ...]:
-    found = tuple(map(line_of_text, value if isinstance(value, list) else [value]))
+    found = tuple(map(line_of_text, _listed(value)))
     if not all(text.strip() for text in found):
         raise BadRow("an empty text")
     return found
 
 
 def _places(value: Any) -> tuple[Place, ...]:
-    return tuple(map(place, value if isinstance(value, list) else [value]))
+    items = _listed(value)
+    if any(isinstance(item, Cell) and item.startswith(("[", "{")) for item in items):
+        raise BadRow(f"{_shown(value)} is no list of places")
+    return tuple(map(place, items))
 
 
 def _parts(value: Any) -> tuple[str | Place, ...]:
+    value = _listed(value) if isinstance(value, Cell) else value
     if not isinstance(value, list):
         raise BadRow(f"{_shown(value)} is no list of texts and places")
     return tuple(place(part) if isinstance(part, dict) else line_of_text(part) for part in value)
 
 
+def _listed(value: Any) -> list[Any]:
+    """The items of a list; a single value is a list of one, a cell may hold one in its text."""
+    if isinstance(value, list):
+        return value
+    if not isinstance(value, Cell):
+        return [value]
+    if value.lstrip().startswith("["):
+        try:
+            found = loads(value)
+        except ValueError:  # a text may begin with a bracket too
+            found = None
+        if isinstance(found, list):
+            return found
+    return [Cell(item.strip()) for item in value.split(" | ")]
+
+
 def _choice(value: Any) -> bool | None:
+    if isinstance(value, Cell):
+        value = _CHOICES.get(value.strip().lower(), value)
     if value is None or isinstance(value, bool):
         return value
     raise BadRow(f"{_shown(value)} is neither true nor false")

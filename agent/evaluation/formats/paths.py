@@ -7,12 +7,13 @@ followed first, and a home folder or the root of the disk is no folder above.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from ...plain_text import shortened
 from .base import BadRow
 
-__all__ = ["confined", "picture"]
+__all__ = ["confined", "in_text", "picture"]
 
 
 def confined(folder: Path, name: str) -> Path:
@@ -58,3 +59,15 @@ def picture(folder: Path, name: str) -> str:
     if not there:
         raise BadRow(f"the picture {shortened(name, 120)!r} is not there")
     return str(path)
+
+
+def in_text(pieces: Sequence[str]) -> str:
+    """A text that pictures stand in: where each stood, it says which one, from 1.
+
+    >>> in_text(["I have these:", "How are they opened?"])
+    'I have these: [picture 1] How are they opened?'
+    """
+    text = pieces[0]
+    for number, piece in enumerate(pieces[1:], 1):
+        text = f"{text.rstrip(' ')} [picture {number}] {piece.lstrip(' ')}"
+    return text.strip()
