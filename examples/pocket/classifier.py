@@ -22,7 +22,7 @@ from limner.examples.pocket.render import Renderer
 from limner.examples.pocket.scenes import Scenes
 from limner.examples.pocket.training import Plan, Stage, parser, train
 
-__all__ = ["Judge", "JudgeStage", "judged"]
+__all__ = ["Judge", "JudgeStage", "judged", "looked_closely"]
 
 _REPORTED = 16  # batches
 _SEED = 9_000_000  # far from the generator's: no scene is shared
@@ -139,6 +139,27 @@ def _degraded(pictures: Tensor, random: torch.Generator) -> Tensor:
     noise = torch.randn(pictures.shape, generator=random)
     amount = 0.12 * torch.rand(count, 1, 1, 1, generator=random)
     return pictures + (tone + amount * noise).to(pictures.device)
+
+
+@torch.no_grad()
+def looked_closely(judge: Judge, pictures: Tensor) -> Tensor:
+    """What a judge sees in a picture or in the middle of one of its halves.
+
+    Trained on few pairs, it sees one of two things in a whole; each alone it knows.
+
+    Args:
+        judge: that looks.
+        pictures: ``(n, 3, side, side)`` from -1 to 1.
+
+    Returns:
+        Log-probabilities ``(n, classes)``: of each class the highest of five looks.
+    """
+    half = pictures.shape[-1] // 2
+    near, middle, far = (slice(at, at + half) for at in (0, half // 2, half))
+    crops = [pictures[:, :, y, x] for y, x in
+             ((middle, near), (middle, far), (near, middle), (far, middle))]  # fmt: skip
+    looks = [pictures, *(F.interpolate(crop, (64, 64), mode="bilinear") for crop in crops)]
+    return torch.stack([judge(look).log_softmax(1) for look in looks]).amax(0)
 
 
 def judged(folder: Path) -> Judge:

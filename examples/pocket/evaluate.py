@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from limner.examples.pocket.classifier import judged
+from limner.examples.pocket.classifier import judged, looked_closely
 from limner.examples.pocket.emoji import Split, load
 from limner.examples.pocket.measures import Share, edges, hits, nearest, share
 from limner.examples.pocket.render import Renderer, references
@@ -103,7 +103,8 @@ class Evaluation:
     def __init__(self, out: Path, count: int, seed: int) -> None:
         self.out, self.count, self.seed = out, count, seed
         self.draw = Artist(out / "model")
-        self.judge = judged(out / "classifier")
+        own = out / "classifier" / "judge.safetensors"
+        self.judge = judged(own.parent if own.exists() else Path(__file__).parent)
         self.split = Split(seed)
         side = int(self.draw._pipeline.unet.config.sample_size) * 4
         self.known = references(side, out)
@@ -159,7 +160,8 @@ class Evaluation:
         ]
         told = {}
         for what, pictures in (("drawn", drawn), ("painted", self._paint(scenes))):
-            best = self._judged(pictures).tolist()
+            looks = [looked_closely(self.judge, part) for part in torch.split(pictures, 64)]
+            best = torch.cat(looks).topk(5).indices.tolist()
             for name, places in (("the two highest", 2), ("among five", 5)):
                 both = [{a, b} <= set(r[:places]) for r, (a, b) in zip(best, wanted, strict=True)]
                 told[f"{what}: both {name}"] = share(both)

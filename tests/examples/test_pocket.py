@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from limner.examples.pocket import emoji
+from limner.examples.pocket import classifier, emoji
+from limner.examples.pocket.classifier import judged, looked_closely
 from limner.examples.pocket.emoji import Split, load
 from limner.examples.pocket.measures import hits, nearest, share
 from limner.examples.pocket.render import Renderer, references
@@ -213,3 +214,21 @@ def test_the_distance_is_the_plain_one_at_its_best_shift() -> None:
 def test_shares_have_wilsons_interval() -> None:
     assert share([True] * 5 + [False] * 5) == {"share": 0.5, "interval": [0.237, 0.763], "of": 10}
     assert share([True] * 20)["interval"] == [0.839, 1.0]
+
+
+# ── The judge that is shipped ────────────────────────────────────────────────────────────────
+
+
+@torch.no_grad()
+def test_the_judge_knows_one_thing_and_by_a_close_look_two(paint: Renderer) -> None:
+    judge = judged(Path(classifier.__file__).parent)
+    numbers = [i for i, e in enumerate(load()) if e.drawn][::18]
+    alone = paint([Scene((Placed(i),), Background(), ()) for i in numbers])
+    right, _ = hits(judge(alone).topk(5).indices, [{i} for i in numbers])
+    assert sum(right) >= 0.85 * len(right)
+    pairs = list(zip(numbers[::2], numbers[1::2], strict=False))
+    places = [(Placed(a, 0.26, 0.5, 0.46), Placed(b, 0.74, 0.5, 0.46)) for a, b in pairs]
+    both = paint([Scene(two, Background(), ()) for two in places])
+    best = looked_closely(judge, both).topk(5).indices.tolist()
+    seen = [{a, b} <= set(row) for row, (a, b) in zip(best, pairs, strict=True)]
+    assert sum(seen) >= 0.85 * len(seen)
