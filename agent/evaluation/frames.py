@@ -9,7 +9,7 @@ from ...errors import UserError
 from .rows import Row
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
+    from pandas import DataFrame  # type: ignore[import-untyped]
 
 __all__ = ["frame_of"]
 

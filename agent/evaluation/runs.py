@@ -21,7 +21,7 @@ from ..journal import Journal
 from .rows import Row
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
+    from pandas import DataFrame  # type: ignore[import-untyped]
 
 __all__ = ["FORM", "Key", "Manifest", "Run", "SetRecord"]
 
@@ -64,6 +64,7 @@ class Manifest:
         seed: of the run.
         epochs: how often each question is asked.
         limit: the most questions of a set; None for all.
+        metrics: by name, that the rows were measured with.
         faults: what was wrong with the sets, for people.
         limner: version that wrote it.
         form: version of the form on disk.
@@ -82,6 +83,7 @@ class Manifest:
     seed: int = 0
     epochs: int = 1
     limit: int | None = None
+    metrics: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
     limner: str = ""
     form: int = FORM
@@ -90,8 +92,8 @@ class Manifest:
     def __post_init__(self) -> None:
         sets = tuple(s if isinstance(s, SetRecord) else SetRecord(**s) for s in self.sets)
         object.__setattr__(self, "sets", sets)
-        object.__setattr__(self, "questions", tuple(self.questions))
-        object.__setattr__(self, "faults", tuple(self.faults))
+        for name in ("questions", "metrics", "faults"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
 
     @property
     def keys(self) -> Iterator[Key]:

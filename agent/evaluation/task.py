@@ -1,0 +1,206 @@
+"""A run as a task of inspect-ai: its samples, our agent as a solver, our metrics as a scorer.
+
+Import it late: it needs the extra ``[eval]``. What inspect-ai writes is a log to look at with its
+own tools; the truth is the run's journal. Whoever asks is handed in with `asking`, so that solver
+and scorer can be made again by name from a log. Knows no agent and no folder.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any, Protocol
+
+from anyio import CapacityLimiter, Event, from_thread
+from anyio.lowlevel import current_token
+from inspect_ai import Task
+from inspect_ai.dataset import MemoryDataset, Sample
+from inspect_ai.model import (
+    ChatMessageUser,
+    Content,
+    ContentImage,
+    ContentText,
+    ModelOutput,
+    ModelUsage,
+)
+from inspect_ai.scorer import Score, Scorer, Target, mean, scorer, stderr
+from inspect_ai.solver import Generate, Solver, TaskState, solver
+
+from .metrics.base import scored
+from .metrics.table import metrics_named
+from .questions import Question
+from .rows import Row
+from .runs import Key
+
+__all__ = ["Asking", "ask_limner", "asking", "limner_scores", "task_of"]
+
+_PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".gif"}
+
+
+class Asking(Protocol):
+    """Whoever asks for a run."""
+
+    @property
+    def rows(self) -> Mapping[Key, Row]:
+        """Rows that are finished."""
+        ...
+
+    def finished(self, question: Question, epoch: int) -> Row:
+        """The row of a question, asked where it is not finished yet. Blocks.
+
+        Raises:
+            Exception: it failed, and may be asked again.
+        """
+        ...
+
+
+class Failure(Exception):
+    """A question could not be answered; the row says why."""
+
+
+_asking: ContextVar[tuple[Asking, CapacityLimiter] | None] = ContextVar("asking", default=None)
+
+
+@contextmanager
+def asking(who: Asking, connections: int) -> Iterator[None]:
+    """Have tasks of `task_of` answered by someone.
+
+    Args:
+        who: asks.
+        connections: the most questions at a time.
+    """
+    token = _asking.set((who, CapacityLimiter(connections)))
+    try:
+        yield
+    finally:
+        _asking.reset(token)
+
+
+def task_of(
+    name: str, questions: Mapping[str, Question], metrics: Sequence[str], **told: Any
+) -> Task:
+    """The task of a run.
+
+    Args:
+        name: of the run.
+        questions: by the id that they have in the log.
+        metrics: by name.
+        told: goes into the log.
+    """
+    samples = [_sample(identity, question) for identity, question in questions.items()]
+    return Task(
+        name=name,
+        dataset=MemoryDataset(samples, name=name),
+        solver=ask_limner(),
+        scorer=limner_scores(list(metrics)),
+        metadata=told,
+    )
+
+
+def _sample(identity: str, question: Question) -> Sample:
+    content: list[Content] = [ContentText(text=question.question)]
+    content += [ContentImage(image=path) for path in question.images if _shown(path)]
+    told = {"digest": question.digest, "category": question.category, "task": question.task}
+    return Sample(
+        id=identity,
+        input=[ChatMessageUser(content=content if len(content) > 1 else question.question)],
+        target=list(question.references) or "",
+        metadata={**told, "question": question.to_dict()},
+    )
+
+
+def _shown(path: str) -> bool:
+    """Whether inspect-ai can read an attachment: it fails on what is not there."""
+    return Path(path).suffix.lower() in _PICTURES and Path(path).is_file()
+
+
+@solver
+def ask_limner() -> Solver:
+    """Limner as a solver, where a run is `asking`."""
+
+    async def solve(state: TaskState, generate: Generate) -> TaskState:
+        now = _asking.get()
+        if now is None:
+            raise RuntimeError("the log of a run is made by: limner eval run")
+        who, limiter = now
+        question = Question.from_dict(state.metadata["question"])
+        key = question.digest, state.epoch
+        row = who.rows.get(key)
+        if row is None or row.failed:
+            async with limiter:
+                row = await _in_thread(lambda: who.finished(question, state.epoch))
+        _tell(state, row)
+        if row.failed:
+            raise Failure(row.error)
+        return state
+
+    return solve
+
+
+async def _in_thread(work: Callable[[], Row]) -> Row:
+    """What comes of work in a thread that nobody waits for, at the latest when the process ends."""
+    done, token = Event(), current_token()
+    found: list[Row | BaseException] = []
+
+    def run() -> None:
+        try:
+            found.append(work())
+        except BaseException as error:  # handed over, and raised where somebody waits
+            found.append(error)
+        with suppress(RuntimeError):  # the loop has ended
+            from_thread.run_sync(done.set, token=token)
+
+    threading.Thread(target=run, daemon=True).start()
+    await done.wait()
+    if isinstance(found[0], BaseException):
+        raise found[0]
+    return found[0]
+
+
+def _tell(state: TaskState, row: Row) -> None:
+    """What inspect-ai is told of a row: pictures by their hash, never their bytes."""
+    told = row.to_dict()
+    del told["question"]
+    state.store.set("row", told | {"media": row.answer.folder if row.answer else ""})
+    text = row.answer.text if row.answer else ""
+    state.output = ModelOutput.from_content(row.model, text, error=row.error or None)
+    state.output.time = row.seconds
+    if row.answer:
+        usage = row.answer.usage
+        read, wrote = usage.input_tokens, usage.output_tokens
+        state.output.usage = ModelUsage(
+            input_tokens=read, output_tokens=wrote, total_tokens=read + wrote
+        )
+        state.messages.append(state.output.message)
+    state.completed = True
+
+
+@scorer(metrics={"*": [mean(), stderr()]})
+def limner_scores(metrics: list[str]) -> Scorer:
+    """Metrics of Limner as a scorer; a failed row scores 0 wherever it is scored at all.
+
+    Args:
+        metrics: by name.
+    """
+    table = metrics_named(metrics)
+
+    async def score(state: TaskState, target: Target) -> Score:
+        row = _row(state)
+        now = _asking.get()
+        done = now and now[0].rows.get(row.key)
+        scores = (done.scores if done else None) or scored(row, table)
+        values = {name: math.nan if s is None else s for name, s in scores.items()}
+        said = row.answer.text if row.answer else None
+        return Score(value=values, answer=said, explanation=row.error or None)
+
+    return score
+
+
+def _row(state: TaskState) -> Row:
+    told = state.store.get("row") or {"epoch": state.epoch}
+    known = {**told, "question": state.metadata["question"]}
+    return Row.from_dict(known, media=told.get("media", ""))
