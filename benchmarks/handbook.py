@@ -24,6 +24,7 @@ from limner.agent.answer import Answer
 from limner.index.library import Library
 
 _EXAMPLES = Path(__file__).parents[1] / "examples"
+_SET = _EXAMPLES / "questions" / "handbook.jsonl"
 
 Question = Mapping[str, Any]
 
@@ -61,7 +62,7 @@ def described(question: Question, answer: Answer) -> dict[str, Any]:
 
 def main() -> None:
     args = arguments(__doc__ or "", "handbook").parse_args()
-    lines = (_EXAMPLES / "questions.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = _SET.read_text(encoding="utf-8").splitlines()
     questions: list[Question] = [json.loads(line) for line in lines]
     tally: dict[str, list[bool]] = {}
     failures, texts = [], []
@@ -70,7 +71,7 @@ def main() -> None:
         limner("add", _EXAMPLES / "handbook", "--library", folder)
         with Library.open(folder) as library, Agent(library) as agent:
             for question in questions:
-                images = [_EXAMPLES / name for name in question["images"]]
+                images = [_SET.parent / name for name in question["images"]]
                 answer = agent.ask(question["question"], images)
                 texts.append(answer.text)
                 good = right(question, answer, library)

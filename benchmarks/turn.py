@@ -45,6 +45,7 @@ from limner.tools.media import MediaStore
 from limner.tools.quoting import quotable
 
 _EXAMPLES = Path(__file__).parents[1] / "examples"
+_SET = _EXAMPLES / "questions" / "handbook.jsonl"
 _QUESTION = "When is high water at the harbour, and what of the lighthouse and its keeper?"
 _SECTION = (
     "High water at quay {n} is {n} minutes after noon on Friday, and low water follows six hours "
@@ -271,14 +272,14 @@ def model(folder: Path, rounds: int) -> dict[str, Any]:
     """Every handbook question: the turn without OCR against encoding what it looks at."""
     place = folder / "handbook"
     limner("add", _EXAMPLES / "handbook", "--library", place)
-    lines = (_EXAMPLES / "questions.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = _SET.read_text(encoding="utf-8").splitlines()
     rows = []
     with Library.open(place) as library:
         name = library.embeddings.name.partition("@")[0]
         assert name in CALIBRATIONS
         for line in lines:
             asked = json.loads(line)
-            images = [_EXAMPLES / name for name in asked["images"]]
+            images = [_SET.parent / name for name in asked["images"]]
             rows.append({"id": asked["id"], **turn_row(library, asked["question"], images)})
     for kind, chosen in (("all", rows), ("without pictures", [r for r in rows if not r["images"]])):
         found = {key: [1000 * r[key] for r in chosen] for key in ("turn", "encoding")}
