@@ -8,8 +8,11 @@ nothing anywhere.
 from __future__ import annotations
 
 import asyncio
+import logging
+import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -19,7 +22,7 @@ from .recording import Recorder
 from .runs import Manifest
 from .settings import Settings
 
-__all__ = ["drive"]
+__all__ = ["as_they_were", "drive"]
 
 
 def drive(
@@ -47,7 +50,12 @@ def drive(
         raise ModelMissing("asking a question set needs inspect-ai", "pip install 'limner[eval]'")
 
     def work() -> str:
-        return _evaluated(recorder, folder, manifest, questions, settings)
+        try:
+            return _evaluated(recorder, folder, manifest, questions, settings)
+        except ModuleNotFoundError as error:  # of ipywidgets, in a notebook
+            raise ModelMissing(
+                f"inspect-ai needs {error.name or error}", "pip install ipywidgets 'limner[eval]'"
+            ) from error
 
     status = _in_thread(work, recorder) if _in_a_loop() else work()
     if recorder.fault is not None:
@@ -72,7 +80,7 @@ def _evaluated(
 
     told = {"model": manifest.model, "library": manifest.library, "seed": manifest.seed}
     task = task_of(manifest.name, questions, manifest.metrics, **told)
-    with asking(recorder, settings.connections):
+    with as_they_were(), asking(recorder, settings.connections):
         logs = eval(
             task,
             model=None,
@@ -89,9 +97,23 @@ def _evaluated(
             log_realtime=False,
             score_display=False,
             ctl_server=False,
-            display="none",
+            display="log",  # goes nowhere; "none" would draw tables and throw them away
         )
     return str(logs[0].status)
+
+
+@contextmanager
+def as_they_were() -> Iterator[None]:
+    """Give a program its log and its last words back, which inspect-ai takes over for good."""
+    root, hook = logging.getLogger(), sys.excepthook
+    level, handlers = root.level, list(root.handlers)
+    try:
+        yield
+    finally:
+        sys.excepthook = hook
+        root.setLevel(level)
+        for handler in set(root.handlers) - set(handlers):
+            root.removeHandler(handler)
 
 
 def _in_a_loop() -> bool:

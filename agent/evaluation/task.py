@@ -7,6 +7,7 @@ and scorer can be made again by name from a log. Knows no agent and no folder.
 
 from __future__ import annotations
 
+import json
 import math
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -109,7 +110,7 @@ def _sample(identity: str, question: Question) -> Sample:
         id=identity,
         input=[ChatMessageUser(content=content if len(content) > 1 else question.question)],
         target=list(question.references) or "",
-        metadata={**told, "question": question.to_dict()},
+        metadata={**told, "question": json.dumps(question.to_dict())},
     )
 
 
@@ -127,7 +128,7 @@ def ask_limner() -> Solver:
         if now is None:
             raise RuntimeError("the log of a run is made by: limner eval run")
         who, limiter = now
-        question = Question.from_dict(state.metadata["question"])
+        question = Question.from_dict(json.loads(state.metadata["question"]))
         key = question.digest, state.epoch
         row = who.rows.get(key)
         if row is None or row.failed:
@@ -162,10 +163,18 @@ async def _in_thread(work: Callable[[], Row]) -> Row:
 
 
 def _tell(state: TaskState, row: Row) -> None:
-    """What inspect-ai is told of a row: pictures by their hash, never their bytes."""
+    """What inspect-ai is told of a row: pictures by their hash, never their bytes.
+
+    It copies and compares every value that it is told, many times: the whole row goes as one text,
+    and what a person looks for stands beside it.
+    """
     told = row.to_dict()
     del told["question"]
-    state.store.set("row", told | {"media": row.answer.folder if row.answer else ""})
+    state.store.set("row", json.dumps(told | {"media": row.answer.folder if row.answer else ""}))
+    if row.answer:
+        state.store.set("passages", [passage.place for passage in row.answer.passages])
+        state.store.set("pictures", [picture.media for picture in row.answer.pictures])
+        state.store.set("timings", dict(row.answer.timings))
     text = row.answer.text if row.answer else ""
     state.output = ModelOutput.from_content(row.model, text, error=row.error or None)
     state.output.time = row.seconds
@@ -201,6 +210,6 @@ def limner_scores(metrics: list[str]) -> Scorer:
 
 
 def _row(state: TaskState) -> Row:
-    told = state.store.get("row") or {"epoch": state.epoch}
-    known = {**told, "question": state.metadata["question"]}
+    told = json.loads(state.store.get("row", "{}")) or {"epoch": state.epoch}
+    known = {**told, "question": json.loads(state.metadata["question"])}
     return Row.from_dict(known, media=told.get("media", ""))

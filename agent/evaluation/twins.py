@@ -44,7 +44,7 @@ class Twin:
     def __init__(self, agent: Agent, media: Path, shift: int = 0) -> None:
         work = agent._work
         self.painter = work.image_model and Painter(work.image_model, shift)
-        self.media = MediaStore(media, parent=work.media)
+        self.media = MediaStore(media, parent=work.library.media)
         _ = agent._plain_graph  # built once, not by every twin
         self.agent = copy(agent)
         self.agent.session = self.agent._scratch = None
