@@ -17,6 +17,7 @@ from ...index.durable import write_file
 from ...index.library import Library
 from ...index.states import States
 from .formats.base import QuestionSet
+from .runs import Manifest
 
 __all__ = ["content_of", "made_for", "named_library", "needs_library"]
 
@@ -47,7 +48,7 @@ def made_for(
     out: Path,
     embedding_model: str,
     reranker: str | None,
-    ready: bool,
+    before: Manifest | None,
     tell: Callable[[Any], None] | None = None,
 ) -> Iterator[tuple[Library, tuple[str, ...]]]:
     """A library in a run's folder, of all that its sets bring; an empty one where that is nothing.
@@ -57,23 +58,38 @@ def made_for(
         out: the run's folder.
         embedding_model: as for `Library.open`.
         reranker: as for `Library.open`.
-        ready: it was made before, and is taken as it is.
+        before: of the run where it was begun; then its library is taken as it is.
         tell: told of every file that is read.
 
     Yields:
         The library, and what of the sets could not be read, for people.
 
     Raises:
-        UserError: two sets bring different documents of one name.
+        UserError: two sets bring different documents of one name, or a set that comes later
+            brings any: the rows that are there were asked of a library without them.
         LibraryError: it cannot be written.
         OSError: the documents cannot be written.
     """
+    if before is not None:
+        _check_late(sets, before, out)
     with Library.open(out / "library", embedding_model, reranker) as library:
         faults: tuple[str, ...] = ()
-        if not ready and needs_library(sets):
+        if before is None and needs_library(sets):
             report = library.add(_places(sets, out), tell)
             faults = tuple(f"{problem.path}: {problem.reason}" for problem in report.failed)
         yield library, faults
+
+
+def _check_late(sets: Sequence[QuestionSet], before: Manifest, out: Path) -> None:
+    known = {(one.name, one.digest) for one in before.sets}
+    late = [
+        one.name for one in sets if needs_library([one]) and (one.name, one.digest) not in known
+    ]
+    if late:
+        raise UserError(
+            f"{out}: {', '.join(late)} brings documents, and the run's library was made without",
+            "--out another-folder",
+        )
 
 
 def _places(sets: Sequence[QuestionSet], out: Path) -> list[Path]:

@@ -28,7 +28,16 @@ from inspect_ai.model import (
     ModelOutput,
     ModelUsage,
 )
-from inspect_ai.scorer import Score, Scorer, Target, mean, scorer, stderr
+from inspect_ai.scorer import (
+    Metric,
+    SampleScore,
+    Score,
+    Scorer,
+    Target,
+    Value,
+    metric,
+    scorer,
+)
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 
 from .metrics.base import scored
@@ -188,7 +197,22 @@ def _tell(state: TaskState, row: Row) -> None:
     state.completed = True
 
 
-@scorer(metrics={"*": [mean(), stderr()]})
+@metric
+def limner_mean() -> Metric:
+    """The mean of every score over the rows that it applies to."""
+
+    def compute(rows: list[SampleScore]) -> Value:
+        found: dict[str, list[float]] = {}
+        for row in rows:
+            for name, value in row.score.value.items() if isinstance(row.score.value, dict) else ():
+                if isinstance(value, int | float) and not math.isnan(value):
+                    found.setdefault(name, []).append(value)
+        return {name: sum(values) / len(values) for name, values in found.items()}
+
+    return compute
+
+
+@scorer(metrics=[limner_mean()])
 def limner_scores(metrics: list[str]) -> Scorer:
     """Metrics of Limner as a scorer; a failed row scores 0 wherever it is scored at all.
 

@@ -21,7 +21,7 @@ from limner.agent.evaluation.formats.base import Fault, QuestionSet
 from limner.agent.evaluation.indexing import content_of, made_for, needs_library
 from limner.agent.evaluation.questions import Place, Question
 from limner.agent.evaluation.running import Outcome, alone, metrics_for, plan, run
-from limner.agent.evaluation.runs import Run
+from limner.agent.evaluation.runs import Manifest, Run, SetRecord
 from limner.agent.evaluation.scoring import rescore
 from limner.agent.evaluation.settings import Settings
 from limner.agent.journal import Journal
@@ -104,8 +104,9 @@ def test_inspect_reads_the_log(tmp_path: Path, capfd: pytest.CaptureFixture[str]
         assert json.loads(sample.store["row"])["seconds"] == row.seconds
     assert log.samples[2].error and "no word for 2" in log.samples[2].error.message
     assert log.samples[0].output.completion == "High water 0 is at noon. [1]"
-    means = {score.name: score.metrics["mean"].value for score in log.results.scores}
-    assert means["contains"] == pytest.approx(2 / 5)
+    (scores,) = log.results.scores
+    means = {found.name: found.value for found in scores.metrics.values()}
+    assert means["contains"] == pytest.approx(2 / 5) and "picture_f1" not in means
     again = score(log, limner_scores(["text"]), action="overwrite", display="log")
     assert again.samples and again.samples[1].scores
     assert again.samples[1].scores["limner_scores"].value == pytest.approx(
@@ -369,21 +370,29 @@ def test_a_library_is_made_of_what_the_sets_bring(
     one = a_set(questions(1), documents=documents, folders=(tmp_path / "docs",))
     out = tmp_path / "run"
     assert needs_library([one]) and not needs_library([a_set(questions(1))])
-    with made_for([one], out, "hash", None, ready=False) as (library, faults):
+    with made_for([one], out, "hash", None, None) as (library, faults):
         sources = library.sources()
         content = content_of(library)
     assert {Path(source).name for source in sources} == {"1.txt", "_.._out.txt", "pier.md"}
     assert len(faults) == 1 and "bad.pdf" in faults[0]
     assert not (tmp_path / "out.txt").exists() and not (out.parent.parent / "out.txt").exists()
     (tmp_path / "docs" / "late.md").write_text("# Late\n\nToo late.\n")
-    with made_for([one], out, "hash", None, ready=True) as (library, faults):
+    record = SetRecord(one.name, one.digest, 1)
+    begun = Manifest("run", (record,), (), "Parrot")
+    with made_for([one], out, "hash", None, begun) as (library, faults):
         assert content_of(library) == content and not faults
-    with made_for([a_set(())], tmp_path / "none", "hash", None, ready=False) as (library, _):
+    late = a_set((), "late", documents=(("2.txt", "Too late."),))
+    with (
+        pytest.raises(UserError, match="late brings documents"),
+        made_for([one, late], out, "hash", None, begun),
+    ):
+        pass
+    with made_for([a_set(())], tmp_path / "none", "hash", None, None) as (library, _):
         assert not library.exists and content_of(library) != content
     other = a_set((), "other", documents=(("1.txt", "Something else."),))
     with (
         pytest.raises(UserError, match=r"different documents named 1\.txt"),
-        made_for([one, other], tmp_path / "both", "hash", None, ready=False),
+        made_for([one, other], tmp_path / "both", "hash", None, None),
     ):
         pass
 
