@@ -108,7 +108,7 @@ def on_paper(data: Data) -> Iterator[tuple[str, str, tuple[str, ...]]]:
         f"{sum(MADE[2][1])} MWh", str(sum(MADE[2][1])))  # fmt: skip
     yield "report.pdf#2", "What did the cooperative pay in wages?", ("188,300 euros", "188,300")
     yield "report.pdf#2", "How much money was left over?", (f"{left:,} euros", f"{left:,}")
-    yield "report.pdf#2", "When do the members meet next?", ("14 March 2032",)
+    yield "report.pdf#2", "When do the members meet next?", ("14 March 2033",)
     yield "invoice.html", "What is the number of the pump maker's invoice?", (INVOICE_NUMBER,)
     yield "invoice.html", "By when is the invoice for the pump parts to be paid?", ("5 June 2031",)
     yield "invoice.html", "What is to be paid to Ardmore Pumps, tax included?", (euros(net + tax),)

@@ -130,7 +130,7 @@ class Faults:
             self._kept.append(Fault(self.path, line, reason, dropped))
         else:
             self._more += 1
-        if self._more > self.HOPELESS:
+        if len(self._kept) + self._more > self.HOPELESS:
             said = f"{self.path}: more than {self.HOPELESS:,} rows cannot be read"
             raise SourceError(f"{said}; line {line}: {reason}", "name a file of questions")
 

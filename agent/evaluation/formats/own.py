@@ -78,6 +78,8 @@ class Columns:
         taken = {_ALSO.get(ours, ours) for ours in fields}
         self._ours = {name: ours for name, ours in known.items() if ours not in taken}
         mapped = {theirs: _ALSO.get(ours, ours) for ours, theirs in fields.items()}
+        if len(mapped) < len(fields):
+            raise UserError("two fields are mapped to one column", "map each to its own")
         self._ours.update(mapped)
         self._faults = faults
         self._unseen = dict(mapped)
