@@ -71,6 +71,7 @@ class Gap:
     difference: str
     interval: str
     p: str
+    adjusted: str
     counts: str
     verdict: str
     kind: str
@@ -155,6 +156,7 @@ def _along(value: float) -> float:
 def gaps(one: Comparison) -> tuple[list[Gap], list[str]]:
     """The metrics in which anything differs, and the names of those in which nothing does."""
     differ = [row for row in one.metrics if row.wins or row.losses]
+    differ.sort(key=lambda row: (row.adjusted or 0, row.p or 0))  # the clearest first
     alike = [clean_line(row.metric) for row in one.metrics if not (row.wins or row.losses)]
     return [_gap(row) for row in differ], alike
 
@@ -166,7 +168,8 @@ def _gap(row: Difference) -> Gap:
         n=f"{row.n}{unpaired}",
         difference=f"{row.difference:+.3f}",
         interval=interval(row.low, row.high, sign=True),
-        p="" if row.adjusted is None else f"{row.adjusted:.2g}",
+        p="" if row.p is None else f"{row.p:.2g}",
+        adjusted="" if row.adjusted is None else f"{row.adjusted:.2g}",
         counts=f"{row.wins} / {row.losses} / {row.ties}",
         verdict=row.verdict,
         kind=row.verdict if row.verdict in ("better", "worse") else "same",

@@ -134,7 +134,7 @@ class Pair:
             return None
         by = [_gap(a[digest].value, b[digest].value) for digest in both]
         clusters = [a[digest].cluster for digest in both]
-        known = estimate(by, clusters)
+        known = estimate(by, clusters, of="differences")
         return Difference(
             metric=metric,
             category=category or "",
@@ -181,9 +181,8 @@ class Pair:
             middle_b = quantile([b[digest] for digest in both], 0.5)
             if middle_a is None or middle_b is None:
                 continue
-            known = estimate(
-                logs, [cluster_of(self.a[digest][0].question, digest) for digest in both]
-            )
+            clusters = [cluster_of(self.a[digest][0].question, digest) for digest in both]
+            known = estimate(logs, clusters, of="times")
             low, high = (None if end is None else math.exp(end) for end in (known.low, known.high))
             yield Pace(name, len(both), middle_a, middle_b, math.exp(known.mean), low, high)
 

@@ -70,7 +70,7 @@ class _Scale:
     def __init__(self, values: Sequence[float], start: float, end: float, unit: bool = False):
         above = [value for value in values if value > 0]
         low, high = (0.0, 1.0) if unit else (0.0, max(above, default=1.0))
-        self.log = not unit and len(above) == len(values) and high > 30 * min(above, default=1)
+        self.log = not unit and len(above) == len(values) and high > 12 * min(above, default=1)
         if self.log:
             self.ticks = _decades(min(above), high)
         else:

@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,14 +63,19 @@ class Estimate:
 
 
 def estimate(
-    values: Sequence[float], clusters: Sequence[Hashable] | None = None, seed: int = 0
+    values: Sequence[float],
+    clusters: Sequence[Hashable] | None = None,
+    seed: int = 0,
+    of: Literal["scores", "differences", "times"] = "scores",
 ) -> Estimate:
     """The mean of some values, with its interval.
 
     Args:
         values: at least one.
         clusters: of each value its group; None where every value stands for itself.
-        seed: of the resampling. Neither it nor the interval depends on the values' order.
+        seed: of the resampling. The interval does not depend on the values' order.
+        of: what the values are: scores from 0 to 1, differences of scores, or anything else. It
+            says what an interval can be where all of them are the same.
 
     Raises:
         ValueError: there are no values, or not as many clusters.
@@ -78,7 +83,8 @@ def estimate(
     table = _by_cluster(values, clusters)
     count = len(table)
     total, n = table.sum(axis=0)
-    low, high = _interval(table, seed) if count > 1 else (None, None)
+    bound = _exact_bound(table, of)
+    low, high = (None, None) if count < 2 else bound or _interval(table, seed)
     return Estimate(float(total / n), low, high, int(n), count)
 
 
@@ -95,9 +101,6 @@ def _by_cluster(values: Sequence[float], clusters: Sequence[Hashable] | None) ->
 
 
 def _interval(table: Floats, seed: int) -> tuple[float, float]:
-    means = table[:, 0] / table[:, 1]
-    if np.all(means == 0) or np.all(means == 1):
-        return _exact_bound(len(table), bool(means[0]))
     drawn = np.concatenate(list(_resampled(table, np.random.default_rng(seed))))
     tail = _expanded_tail(len(table))
     low, high = np.quantile(drawn, [tail, 1 - tail])
@@ -128,9 +131,15 @@ def _expanded_tail(count: int) -> float:
     return float(ndtr(-reach))
 
 
-def _exact_bound(count: int, ones: bool) -> tuple[float, float]:
-    far = _TAIL ** (1 / count)
-    return (far, 1.0) if ones else (0.0, 1 - far)
+def _exact_bound(table: Floats, of: str) -> tuple[float, float] | None:
+    """Where all scores are 0, all are 1, or all differences 0; None elsewhere."""
+    means = table[:, 0] / table[:, 1]
+    others = 1 - _TAIL ** (1 / len(table))  # so large a share may be otherwise, and unseen
+    if of == "scores" and np.all(means == 1):
+        return 1 - others, 1.0
+    if of != "times" and np.all(means == 0):
+        return (0.0 if of == "scores" else -others), others
+    return None
 
 
 def flip_test(

@@ -143,7 +143,7 @@ def markdown_text(
             blocks += [f"## By {of}", _table(heads, rows)]
     blocks += ["## Speed and cost", _table(["", *(name for name, _ in runs)], _costs(runs))]
     for one in comparisons:
-        heads = ["metric", one.a, one.b, "difference", "p (Holm)", "b is"]
+        heads = ["metric", one.a, one.b, "difference", "p (Holm)", f"{one.b} is"]
         blocks += [f"## {escape(one.b)} against {escape(one.a)}", _table(heads, _compared(one))]
     return "\n\n".join(blocks) + "\n"
 
@@ -217,5 +217,5 @@ def _compared(one: Comparison) -> Iterator[list[str]]:
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [[escape(head) for head in heads], ["---", *["---:"] * (len(heads) - 1)]]
-    lines += [[escape(cell) for cell in row] for row in rows]
+    lines += [[escape(name), *cells] for name, *cells in rows]  # cells are figures of our own
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
