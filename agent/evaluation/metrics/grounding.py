@@ -42,7 +42,6 @@ def holds_centre(box: Box, mark: Box) -> bool:
 
 def _marks(answer: Answer, place: Place) -> Sequence[Box]:
     """The boxes marked on the picture of a place; on a copy whose file is gone nobody sees any."""
-    whole = Place(place.source, place.page)
     shown = [p.origin for p in answer.pictures if resolves(p, answer.folder)]
     marked = [origin for origin in shown if isinstance(origin, Marked)]
-    return [box for o in marked if overlap_at(o.passage, whole) is not None for box in o.boxes]
+    return [box for o in marked if overlap_at(o.passage, place) is not None for box in o.boxes]

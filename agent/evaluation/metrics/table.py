@@ -80,7 +80,7 @@ def metrics_named(names: Iterable[str], encoder: Encoder | None = None) -> dict[
         UserError: there is no metric of a name.
         ModelMissing: ``placement`` is named, and the embedded model is not installed.
     """
-    wanted = list(dict.fromkeys(names))
+    wanted = list(names)
     known = [*METRICS, _PLACEMENT]
     for name in wanted:
         if name not in known:

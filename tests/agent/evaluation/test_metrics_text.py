@@ -212,6 +212,7 @@ def test_long_texts_are_laid_against_each_other_in_a_moment() -> None:
         ("12%", "1.2", False),
         ("12%", "13%", False),
         ("1200%", "12", True),
+        ("307%", "3.07%", False),
         ("2e3", "2000", True),
         ("42.", "42", True),
         ("1,5", "15", False),
