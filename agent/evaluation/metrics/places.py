@@ -3,8 +3,9 @@
 Two pictures are the same where they come from the same source and page and their boxes overlap
 with an intersection over union (IoU) of at least 0.5. What the question leaves open holds for all:
 a place without a page is on any page of its source, and where either side has no box it is the
-whole picture, which overlaps every box of it. A generated picture is none of the question's. An
-attachment is known by its file name, marked or not.
+whole picture, which overlaps every box of it. A picture that several files hold is at each of
+their places, as far as the passages of the answer tell of them. A generated picture is none of the
+question's. An attachment is known by its file name, marked or not.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from .alignment import best_pairs
 
 __all__ = [
     "LEAST_OVERLAP",
+    "best_overlap",
     "count_slots",
     "is_attachment",
     "is_page",
@@ -84,6 +86,11 @@ def overlap_at(passage: Passage, place: Place) -> float | None:
     return overlap(passage.box, place.box) if passage.box and place.box else 1.0
 
 
+def best_overlap(passages: Iterable[Passage], place: Place) -> float:
+    """The highest IoU of some passages of one picture and a place; 0 where none is there."""
+    return max((overlap_at(passage, place) or 0.0 for passage in passages), default=0.0)
+
+
 def matched(answer: Answer, places: Sequence[Place]) -> list[tuple[int, int]]:
     """Which of the answer's pictures is which of a question's places, one to one.
 
@@ -97,9 +104,11 @@ def matched(answer: Answer, places: Sequence[Place]) -> list[tuple[int, int]]:
     for i, picture in enumerate(answer.pictures):
         if isinstance(picture.origin, Generated) or not resolves(picture, answer.folder):
             continue
+        image = picture.origin.passage.image
+        twins = [p for p in answer.passages if p.image == image] if image else []
         for j, place in enumerate(places):
-            shared = overlap_at(picture.origin.passage, place)
-            if shared is not None and shared >= LEAST_OVERLAP:
+            shared = best_overlap([picture.origin.passage, *twins], place)
+            if shared >= LEAST_OVERLAP:
                 worth[i, j] = round(shared * 10**6) * 10**12 - (i - j) ** 2
     return best_pairs(worth)
 

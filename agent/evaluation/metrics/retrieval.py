@@ -20,7 +20,7 @@ from ....index.passage import Passage
 from ...answer import Answer
 from ..questions import Place, Question
 from .base import Scores
-from .places import LEAST_OVERLAP, is_attachment, is_page, meets, overlap_at, wanted_places
+from .places import LEAST_OVERLAP, best_overlap, is_attachment, is_page, meets, wanted_places
 
 __all__ = ["ndcg", "recall", "reciprocal_rank", "retrieval"]
 
@@ -93,21 +93,18 @@ def _hits(passages: Sequence[Passage], wanted: Sequence[str]) -> list[bool]:
 
 def _picture_hits(passages: Sequence[Passage], wanted: Sequence[Place]) -> list[bool]:
     """Of each picture in the ranking, whether it is a wanted one that stood nowhere above it."""
-    left, seen, hits = list(wanted), set[str | None](), []
+    ranked: dict[str, list[Passage]] = {}
     for passage in passages:
-        if any(_is_at(passage, place) for place in wanted):
-            met = next((place for place in left if _is_at(passage, place)), None)
-            if met is not None:
-                left.remove(met)
-                hits.append(True)
-        elif passage.image not in seen:
-            hits.append(False)
-        seen.add(passage.image)
+        ranked.setdefault(passage.image or passage.id, []).append(passage)
+    left, hits = list(wanted), []
+    for same in ranked.values():
+        at = [place for place in wanted if best_overlap(same, place) >= LEAST_OVERLAP]
+        met = next((place for place in at if place in left), None)
+        if met is not None:
+            left.remove(met)
+        if met is not None or not at:
+            hits.append(met is not None)
     return hits
-
-
-def _is_at(passage: Passage, place: Place) -> bool:
-    return (overlap_at(passage, place) or 0.0) >= LEAST_OVERLAP
 
 
 def _pictures_wanted(question: Question) -> list[Place]:

@@ -109,6 +109,16 @@ def test_equal_pictures_are_matched_in_order() -> None:
     assert matched(Answer(tuple(loose)), [Place("guide.pdf")] * 3) == [(0, 0), (1, 1), (2, 2)]
 
 
+def test_a_picture_that_two_files_hold_is_at_both_places() -> None:
+    shown = figure("notes.md")
+    file = Passage("7", "door.png", "images/door.png", image=MEDIA, modality="figure")
+    other = Passage("8", "map.png", "images/map.png", image="cd" * 32 + ".png", modality="figure")
+    wanted = [Place("images/door.png"), Place("images/map.png")]
+    assert matched(Answer((shown,), (file, other)), wanted) == [(0, 0)]
+    assert matched(Answer((shown,)), wanted) == []
+    assert matched(Answer((DRAWN,), (file,)), wanted) == []
+
+
 @given(st.dictionaries(st.tuples(st.integers(0, 3), st.integers(0, 3)), st.integers(-9, 99)))
 def test_the_pairs_are_the_most_and_of_these_the_worthiest(
     worth: dict[tuple[int, int], int],

@@ -136,6 +136,12 @@ def test_pictures_are_ranked_among_pictures() -> None:
     assert found["recall@10"] is None
 
 
+def test_a_picture_that_two_files_hold_is_found_where_it_first_stands() -> None:
+    passages = [figure("notes.md", "m1"), figure("images/door.png", "m1"), figure("x.md", "m2")]
+    found = measured(passages, reference_images=(Place("images/door.png"),))
+    assert found["mrr@10_pictures"] == 1.0
+
+
 def test_two_pictures_of_a_page_are_one_place_or_two() -> None:
     passages = [figure("g.pdf#1", "m1"), figure("g.pdf#1", "m2"), figure("g.pdf#2", "m3")]
     whole = measured(passages, reference_images=(Place("g.pdf", 1), Place("g.pdf", 2)))
