@@ -33,7 +33,7 @@ def register(app: typer.Typer) -> None:
 
 def judge(
     runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN...", help="Folders of runs.", show_default=False)
+        list[Path], typer.Argument(metavar="RUN", help="Folders of runs.", show_default=False)
     ],
     judge_model: Annotated[
         str | None,
