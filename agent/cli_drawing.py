@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -90,8 +91,8 @@ def draw(
             print_json({"refused": True, "reason": rule.message})
         return
     model = Remembering(opened_model(image_model), PictureCache.of_user())
-    estimate = model.estimate(request)
     _check_adapters(request)
+    estimate = model.estimate(request)
     drawn = known = model.known(request)
     if drawn is None:
         with _steps_bar(_expected(model, estimate)) as on_step:
@@ -110,11 +111,12 @@ def show(
     json: JsonOption = False,
 ) -> None:
     """Say how a picture was drawn, and what to type to draw it again."""
+    from ..tools.image_models.paths import typed_path
     from ..tools.image_models.provenance import claims, read
     from .drawn import again, claimed, facts
     from .terminal_pictures import picture
 
-    path = file.expanduser()
+    path = typed_path(file)
     if not path.is_file():
         raise SourceError(f"{file}: {'not a file' if path.exists() else 'no such file'}")
     signed, others = read(path), claims(path)
@@ -196,13 +198,15 @@ def _sides(text: str) -> tuple[int, int]:
 
 
 def _picture(path: Path | None, mode: str = "RGB") -> Image.Image | None:
+    from ..tools.image_models.paths import typed_path
     from ..tools.media import decode_image
 
     if path is None:
         return None
-    if not path.expanduser().is_file():
-        raise SourceError(f"{path}: {'not a file' if path.exists() else 'no such file'}")
-    return decode_image(path.expanduser()).convert(mode)
+    place = typed_path(path)
+    if not place.is_file():
+        raise SourceError(f"{path}: {'not a file' if place.exists() else 'no such file'}")
+    return decode_image(place).convert(mode)
 
 
 def _weighed(text: str) -> tuple[str, float]:
@@ -212,10 +216,13 @@ def _weighed(text: str) -> tuple[str, float]:
         UserError: what stands there is neither a weight nor the end of a path.
     """
     path, colon, weight = text.rpartition(":")
-    if not colon or not path or Path(text).exists():
+    if not colon or not path or os.path.exists(text):  # noqa: PTH110, of what is no path too
         return text, 1.0
     try:
-        return path, float(weight)
+        told = float(weight)
+        if not math.isfinite(told):
+            raise ValueError
+        return path, told
     except ValueError:
         if set(weight) & set("./\\"):
             return text, 1.0

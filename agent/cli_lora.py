@@ -64,6 +64,7 @@ def train(
     json: JsonOption = False,
 ) -> None:
     """Train an adapter; the same command goes on with one that was cut short."""
+    from ..tools.image_models.paths import typed_path
     from ..tools.image_models.training import Stopped
     from ..tools.image_models.training import train as run
     from ..tools.image_models.training_settings import Settings
@@ -85,11 +86,11 @@ def train(
     with _ctrl_c(lambda: bool(taken)) as stopping, _bar(taken) as on_step:
         try:
             done = run(
-                images.expanduser(),
+                typed_path(images),
                 base,
                 out,
                 settings,
-                captions=captions.expanduser() if captions else None,
+                captions=typed_path(captions) if captions else None,
                 describe=_describe(captioner) if captioner else None,
                 say=lambda words: screen().say(words, wrap=False),
                 on_step=on_step,

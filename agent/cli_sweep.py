@@ -35,6 +35,14 @@ def sweep(
         Path | None, typer.Option(help="Where it all goes; GRID-sweep if left out.")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Draw at most so many now.")] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Most pictures in one pass of the model; if left out what fits, at most 8 on a "
+            "GPU and 4 on a CPU.",
+        ),
+    ] = None,
     image_model: Annotated[
         str | None,
         typer.Option(
@@ -68,7 +76,7 @@ def sweep(
     if image_model and _typed(context, "image_model"):
         _say_replaced(asked, image_model)
         asked = with_model(asked, image_model)
-    todo = plan(asked, folder, open_model)
+    todo = plan(asked, folder, open_model, batch)
     _check(todo)
     _say_plan(todo, limit)
     score = ClipScorer.load(scorer) if scorer else None

@@ -8,14 +8,24 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from ..errors import UserError
 from ..tools.image_models.base import GeneratedImage
-from ..tools.image_models.provenance import Claims, Signed
+from ..tools.image_models.provenance import Claims, Signed, without_place
 from .plain_text import clean
 
-__all__ = ["again", "amount", "claimed", "counted", "duration", "facts", "label", "parse_size"]
+__all__ = [
+    "adapters",
+    "again",
+    "amount",
+    "claimed",
+    "counted",
+    "duration",
+    "facts",
+    "label",
+    "parse_size",
+]
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -51,6 +61,14 @@ def amount(size: int) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
 
 
+def adapters(lora: Iterable[tuple[str, float]]) -> str:
+    """Adapters by their names, each with its weight; where their files lie is nobody's business.
+
+    What a picture is drawn again from keeps the whole path.
+    """
+    return ", ".join(f"{without_place(name)} × {weight:g}" for name, weight in lora)
+
+
 def label(drawn: GeneratedImage) -> str:
     """What people are told a picture is: generated, by what, and whether it was checked."""
     checked = "" if drawn.checked else ", unchecked (no safety checker has looked at it)"
@@ -83,6 +101,7 @@ def facts(signed: Signed) -> list[tuple[str, str]]:
         ("device", " ".join([drawn.device, drawn.dtype]).strip()),
         ("checked", "by a safety checker" if drawn.checked else "no"),
         ("drawn in", duration(drawn.seconds) if drawn.seconds else ""),
+        ("batch", f"one of {drawn.batch} in one pass" if drawn.batch > 1 else ""),
         ("versions", ", ".join(f"{name} {number}" for name, number in drawn.versions)),
         *(("note", note) for note in drawn.notes),
         ("watermark", "none: this record is all that tells it from a photograph"),

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import SourceError, UserError
+from ...tools.image_models.paths import typed_path
 from ..drawn import parse_size
 from ..plain_text import clean
 
@@ -231,7 +232,7 @@ def _spread(text: str) -> Sequence[Any]:
 
 def _beside(path: Path, name: str) -> str:
     """A file that is named relative to the grid; for anything else the name as it stands."""
-    near = path.parent / Path(name).expanduser()
+    near = path.parent / typed_path(name, str(path))
     return str(near) if near.exists() else name
 
 

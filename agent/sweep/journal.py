@@ -30,9 +30,11 @@ class Row:
         revision: which weights.
         device: that drew it.
         checked: a safety checker has looked at it.
-        seconds: of drawing, without loading.
+        seconds: of drawing, without loading; of a batch its share.
+        batch: pictures that were drawn in one pass, this one among them.
         before: it was drawn before this sweep; then ``seconds`` are of that time.
-        peak_memory: bytes, of the GPU's memory or the process's; None where it was not measured.
+        peak_memory: bytes of the pass, of the GPU's memory or the process's; None where it was not
+            measured.
         sharpness: variance of the Laplacian of the grey picture.
         agreement: with the prompt, cosine −1 to 1; None without a scorer.
     """
@@ -51,6 +53,7 @@ class Row:
     device: str = ""
     checked: bool = False
     seconds: float = 0.0
+    batch: int = 1
     before: bool = False
     peak_memory: int | None = None
     sharpness: float = 0.0

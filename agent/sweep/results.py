@@ -22,7 +22,7 @@ COLUMNS = (
     *("prompt", "height", "width", "steps", "guidance", "scheduler", "latency_s", "image_path"),
     *("seed", "model", "revision", "negative", "lora", "lora_weight", "strength", "reference"),
     *("mask", "device", "steps_per_s", "peak_memory_mb", "sharpness", "prompt_agreement"),
-    *("checked", "drawn_before", "status", "reason"),
+    *("checked", "drawn_before", "status", "reason", "batch"),
 )
 
 
@@ -126,6 +126,7 @@ def _measured(row: Row) -> dict[str, object]:
         "prompt_agreement": "" if row.agreement is None else f"{row.agreement:.4f}",
         "checked": "yes" if row.checked else "no",
         "drawn_before": "yes" if row.before else "no",
+        "batch": row.batch,
     }
 
 

@@ -1,15 +1,16 @@
-"""Draws what a grid asks for, picture by picture, and goes on where it was stopped.
+"""Draws what a grid asks for, batch by batch, and goes on where it was stopped.
 
-A picture's file is flushed to the disk before its row, and a row before the next picture is begun:
-whatever happens, at most the picture at hand is lost. Knows grids, models and journals; what
-people see of it is `reporting`'s matter.
+A picture's file is flushed to the disk before its row, and every row of a batch before the next one
+is begun: whatever happens, at most the batch at hand is lost, which is one picture unless the model
+draws several in a pass. Knows grids, models and journals; what people see of it is `reporting`'s
+matter.
 """
 
 from __future__ import annotations
 
 import gc
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -25,6 +26,7 @@ from ...tools.image_models.provenance import signed_png
 from ...tools.media import decode_image
 from ...tools.model_files import sha256_of
 from ...tools.safety import drawing_refusal
+from .batches import batches, but_words_and_seed
 from .grid import Grid, Settings
 from .journal import Row, Rows
 from .measures import measured_peak, sharpness
@@ -50,12 +52,14 @@ class Task:
         key: which picture it is.
         fault: why it cannot be drawn, as far as that is known.
         seconds: that it is expected to take; None where that is not known.
+        together: how many like it go into one batch.
     """
 
     settings: Settings
     key: str
     fault: LimnerError | None = None
     seconds: float | None = None
+    together: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,18 +104,19 @@ def check_folder(out: Path) -> None:
         raise UserError(f"{out}: {what}", "--out another-folder")
 
 
-def plan(grid: Grid, out: Path, open_model: Open) -> Plan:
+def plan(grid: Grid, out: Path, open_model: Open, most: int | None = None) -> Plan:
     """Look at what a grid asks for and what earlier runs have done of it. Loads no weights.
 
     Args:
         grid: what is asked for.
         out: the sweep's folder.
         open_model: from the name in the settings to a model.
+        most: pictures of a batch; as many as pay and fit where left out.
     """
     tasks: list[Task] = []
-    model: ImageModel | LimnerError | None = None
+    model: Remembering | LimnerError | None = None
     at_hand: str | None = None
-    known: dict[Settings, float | None] = {}
+    known: dict[Settings, tuple[int, float | None]] = {}
     for settings in grid.settings():
         if settings.model != at_hand:
             at_hand, model = settings.model, _opened(open_model, settings.model)
@@ -121,10 +126,11 @@ def plan(grid: Grid, out: Path, open_model: Open) -> Plan:
         try:
             request = _request(settings)
             key = key_of(model, request)
-            alike = replace(settings, prompt="", negative="", seed=0)
+            alike = but_words_and_seed(settings)
             if alike not in known:
-                known[alike] = model.estimate(request).seconds
-            tasks.append(Task(settings, key, seconds=known[alike]))
+                known[alike] = _expected(model, request, most)
+            together, seconds = known[alike]
+            tasks.append(Task(settings, key, seconds=seconds, together=together))
         except LimnerError as error:
             tasks.append(Task(settings, _failing(settings), error))
     keys = {task.key for task in tasks}
@@ -132,10 +138,19 @@ def plan(grid: Grid, out: Path, open_model: Open) -> Plan:
     return Plan(tuple(tasks), {k: row for k, row in rows.items() if _stands(row, out)})
 
 
-def _opened(open_model: Open, name: str) -> ImageModel | LimnerError:
+def _expected(
+    model: Remembering, request: ImageRequest, most: int | None
+) -> tuple[int, float | None]:
+    """How many pictures like this one go together, and the seconds of each."""
+    together = model.most_together(request, most)
+    seconds = model.estimate(request, together).seconds
+    return together, seconds and seconds / together
+
+
+def _opened(open_model: Open, name: str) -> Remembering | LimnerError:
     """A model, or why there is none."""
     try:
-        return open_model(name)
+        return Remembering(open_model(name), None)
     except LimnerError as error:
         return error
 
@@ -215,17 +230,19 @@ def run(
     with _writing(out, rows, len(todo.tasks)), _alone(out):
         journal, model = Rows(out / "rows.jsonl"), None
         at_hand: str | None = None
-        for number, task in enumerate(tasks):
-            tell(number, len(tasks), task.settings.prompt)
-            if task.settings.model != at_hand and not task.fault:
+        done = 0
+        for batch in batches(tasks):
+            tell(done, len(tasks), batch[0].settings.prompt)
+            if batch[0].settings.model != at_hand and not batch[0].fault:
                 model = None  # the last one goes before the next one comes
                 gc.collect()
-                at_hand = task.settings.model
+                at_hand = batch[0].settings.model
                 model = Remembering(open_model(at_hand), cache)
-            row = _row(task, model, out, score)
-            journal.append(row)
-            rows[row.key] = row
-        tell(len(tasks), len(tasks), "")
+            for row in _rows(batch, model, out, score):
+                journal.append(row)
+                rows[row.key] = row
+            done += len(batch)
+        tell(done, len(tasks), "")
         for task in unscored:
             row = rows[task.key]
             row = replace(row, agreement=_agreement(row, task, out, score))
@@ -242,22 +259,24 @@ def _agreement(row: Row, task: Task, out: Path, score: Score | None) -> float | 
     return score and score(decode_image(out / row.file), task.settings.prompt)
 
 
-def _row(task: Task, model: Remembering | None, out: Path, score: Score | None) -> Row:
-    """Of one picture, whose file is on the disk then; of one that failed, the reason."""
-    if task.fault or model is None:
-        return Row(task.key, failed=str(task.fault))
+def _rows(
+    batch: Sequence[Task], model: Remembering | None, out: Path, score: Score | None
+) -> Iterator[Row]:
+    """Of each picture, whose file is on the disk then; of one that failed, the reason."""
+    if model is None or batch[0].fault:
+        yield from (Row(task.key, failed=str(task.fault)) for task in batch)
+        return
     own = PictureCache(out / "pictures", None)
-    try:
-        drawn, before, peak = _drawn(task, model, own)
-    except LimnerError as error:
-        return Row(task.key, failed=str(error))
-    except Exception as error:  # a night of drawing does not end with one picture
-        return Row(task.key, failed=f"{type(error).__name__}: {error}"[:500])
-    path = own.path(task.key)
+    for task, found in zip(batch, _found(batch, model, own), strict=True):
+        yield found if isinstance(found, Row) else _written(task.key, found, own, score)
+
+
+def _written(key: str, found: _Found, own: PictureCache, score: Score | None) -> Row:
+    drawn, path = found.drawn, own.path(key)
     write_file(path, signed_png(drawn))
     return Row(
-        key=task.key,
-        file=path.relative_to(out).as_posix(),
+        key=key,
+        file=path.relative_to(own.folder.parent).as_posix(),
         digest=sha256_of(path),
         width=drawn.size[0],
         height=drawn.size[1],
@@ -269,25 +288,64 @@ def _row(task: Task, model: Remembering | None, out: Path, score: Score | None) 
         device=drawn.device,
         checked=drawn.checked,
         seconds=drawn.seconds,
-        before=before,
-        peak_memory=peak,
+        batch=drawn.batch,
+        before=found.before,
+        peak_memory=found.peak,
         sharpness=sharpness(drawn.image),
         agreement=None if score is None else score(drawn.image, drawn.prompt),
     )
 
 
-def _drawn(
-    task: Task, model: Remembering, own: PictureCache
-) -> tuple[GeneratedImage, bool, int | None]:
-    """The picture, whether it was drawn before the sweep, and the memory that it took."""
-    request = _request(task.settings)
-    if (found := own.get(task.key)) is not None:  # of a run that ended before it wrote the row
-        return replace(found, lora=request.lora), False, None
-    if (found := model.known(request)) is not None:
-        return found, True, None
-    with measured_peak() as peak:
-        drawn = model.generate(request, lambda step, steps, preview: None)
-    return drawn, False, peak.bytes
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A picture, whether it was drawn before the sweep, and the memory that its pass took."""
+
+    drawn: GeneratedImage
+    before: bool = False
+    peak: int | None = None
+
+
+def _found(batch: Sequence[Task], model: Remembering, own: PictureCache) -> list[_Found | Row]:
+    """Of each picture what there is of it, or a row that says why there is none."""
+    there = [_there(task, model, own) for task in batch]
+    drawn = iter(_drawn([t for t, found in zip(batch, there, strict=True) if not found], model))
+    return [next(drawn) if found is None else found for found in there]
+
+
+def _there(task: Task, model: Remembering, own: PictureCache) -> _Found | Row | None:
+    """A picture that need not be drawn."""
+    try:
+        request = _request(task.settings)
+        if (found := own.get(task.key)) is not None:  # of a run that ended before it wrote the row
+            return _Found(replace(found, lora=request.lora))
+        known = model.known(request)
+        return _Found(known, before=True) if known else None
+    except Exception as error:
+        return _failed(task, error)
+
+
+def _drawn(batch: Sequence[Task], model: Remembering) -> list[_Found | Row]:
+    """Pictures drawn in one pass; each by itself where something fails that is not one's own."""
+    if not batch:
+        return []
+    try:
+        with measured_peak() as peak:
+            made = model.generate_many(
+                [_request(task.settings) for task in batch], lambda step, steps, preview: None
+            )
+    except Exception as error:  # a night of drawing does not end with one picture
+        if len(batch) == 1:
+            return [_failed(batch[0], error)]
+        return [found for task in batch for found in _drawn([task], model)]
+    return [
+        _failed(task, one) if isinstance(one, LimnerError) else _Found(one, peak=peak.bytes)
+        for task, one in zip(batch, made, strict=True)
+    ]
+
+
+def _failed(task: Task, error: Exception) -> Row:
+    known = isinstance(error, LimnerError)
+    return Row(task.key, failed=str(error) if known else f"{type(error).__name__}: {error}"[:500])
 
 
 @contextmanager

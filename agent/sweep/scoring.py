@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Self
 
 from PIL import Image
 
 from ...errors import ModelError
+from ...tools.image_models.paths import typed_path
 from ...tools.model_files import need_safetensors, snapshot
 
 __all__ = ["ClipScorer"]
@@ -40,7 +40,7 @@ class ClipScorer:
         """
         from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
-        folder = Path(name).expanduser()
+        folder = typed_path(name, "scorer")
         folder = folder if folder.is_dir() else snapshot(name)[0]
         need_safetensors(folder)
         try:

@@ -1,4 +1,7 @@
-"""Diffusers' pipelines put together from parts that are loaded once. Knows parts, not pictures."""
+"""Diffusers' pipelines put together from parts that are loaded once, and what they are called with.
+
+Knows parts and arguments; loads no checkpoint by itself and looks at no picture.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,57 @@ import inspect
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
+from .base import ImageRequest
 from .checkpoint import Checkpoint
 from .schedulers import scheduler_of
 
-__all__ = ["assembled", "cast", "casting_quietly", "dtype_of", "loaded", "quiet"]
+__all__ = ["Stage", "assembled", "cast", "casting_quietly", "dtype_of", "loaded", "quiet"]
 
 _SETTINGS = ("force_zeros_for_empty_prompt", "requires_aesthetics_score")
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A part of the denoising: which model, where it starts and where it hands over.
+
+    Attributes:
+        pipeline: of the model.
+        start: the fraction of the denoising that was done before; None for none.
+        end: the fraction after which another goes on; None for none.
+    """
+
+    pipeline: Any
+    start: float | None = None
+    end: float | None = None
+
+    def options(self, request: ImageRequest, latents: Any, count: int) -> dict[str, Any]:
+        """What the pipeline starts from: a size, a picture, a picture and a mask, or latents.
+
+        Pictures are given once for each of the batch, for a part of the noise is drawn as the VAE
+        reads them: of one alone it would come from the first picture's seed only.
+
+        Args:
+            request: one of the batch.
+            latents: of the stage before, or None.
+            count: pictures of the batch.
+        """
+        bounds = {"denoising_start": self.start, "denoising_end": self.end}
+        told = {name: value for name, value in bounds.items() if value is not None}
+        assert request.size is not None
+        size = dict(zip(("width", "height"), request.size, strict=True))
+        if latents is None and request.reference is None:
+            return told | size
+        given: dict[str, Any] = {"image": [request.reference] * count}
+        if latents is not None:
+            given["image"] = latents
+        if request.strength is not None:
+            given["strength"] = request.strength
+        if request.mask is not None:
+            given |= {"mask_image": [request.mask] * count} | size
+        return told | given
 
 
 def loaded(checkpoint: Checkpoint, dtype: str, only: tuple[str, ...] = ()) -> dict[str, Any]:

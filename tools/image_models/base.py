@@ -6,14 +6,17 @@ request against what a model knows, `tool` makes a LangChain tool of a model.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from PIL import Image
 
+from ...errors import ModelError
+
 __all__ = [
     "Capabilities",
+    "DrawsMany",
     "Estimate",
     "GeneratedImage",
     "ImageModel",
@@ -159,7 +162,8 @@ class GeneratedImage:
         versions: of what drew it: ``(("diffusers", "0.42.1"), …)``.
         checked: a safety checker has looked at it; False is to be told to people.
         notes: what was done beyond the usual, in words: slices, a second attempt.
-        seconds: wall time of drawing, without loading.
+        seconds: wall time of drawing, without loading; of a batch its share.
+        batch: how many pictures were drawn in one pass, this one among them.
     """
 
     image: Image.Image = field(repr=False)
@@ -182,6 +186,7 @@ class GeneratedImage:
     checked: bool = False
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
+    batch: int = 1
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready mapping of all but the picture itself."""
@@ -241,5 +246,47 @@ class ImageModel(Protocol):
         Raises:
             UserError: the request does not fit what the model knows; nothing was loaded.
             ModelError: the model is not there, does not fit into memory, or failed.
+        """
+        ...
+
+
+@runtime_checkable
+class DrawsMany(Protocol):
+    """What an `ImageModel` has besides where it draws several pictures in one pass."""
+
+    def most_together(self, request: ImageRequest, most: int | None = None) -> int:
+        """How many pictures like this one are drawn in one pass, 1 or more. Loads nothing.
+
+        Args:
+            request: one of them.
+            most: the most that are wanted; left out, as many as pay on the model's device. Fewer
+                where there is no memory for so many.
+
+        Raises:
+            UserError, ModelError: as ``estimate``.
+        """
+        ...
+
+    def estimate(self, request: ImageRequest, together: int = 1) -> Estimate:
+        """What pictures will take that are drawn in one pass, all of them; see `ImageModel`."""
+        ...
+
+    def generate_many(
+        self, requests: Sequence[ImageRequest], on_step: OnStep
+    ) -> list[GeneratedImage | ModelError]:
+        """Draw pictures that differ in prompt, negative prompt and seed alone.
+
+        Args:
+            requests: one or more. Each starts from the noise of its own seed, so a picture is the
+                one that is drawn alone as far as the device's kernels compute a row alike in
+                batches of different height.
+            on_step: as for ``generate``; where they do not go into one pass, every pass is counted
+                anew.
+
+        Returns:
+            For each request its picture, or why that one came to nothing.
+
+        Raises:
+            UserError, ModelError: as ``generate``; no picture is there then.
         """
         ...

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache
@@ -18,9 +19,17 @@ from pathlib import Path
 from typing import Self
 from uuid import uuid4
 
-from ...errors import SourceError
+from ...errors import ModelError, SourceError
 from ..user_cache import user_cache
-from .base import Capabilities, Estimate, GeneratedImage, ImageModel, ImageRequest, OnStep
+from .base import (
+    Capabilities,
+    DrawsMany,
+    Estimate,
+    GeneratedImage,
+    ImageModel,
+    ImageRequest,
+    OnStep,
+)
 from .checking import completed, digest_of
 from .provenance import adapter_digest, read, signed_png
 
@@ -165,9 +174,15 @@ class Remembering:
         """The model's."""
         return self.model.capabilities
 
-    def estimate(self, request: ImageRequest) -> Estimate:
-        """The model's, whether or not the picture is there."""
+    def estimate(self, request: ImageRequest, together: int = 1) -> Estimate:
+        """The model's, whether or not the pictures are there; see `DrawsMany.estimate`."""
+        if isinstance(self.model, DrawsMany):
+            return self.model.estimate(request, together)
         return self.model.estimate(request)
+
+    def most_together(self, request: ImageRequest, most: int | None = None) -> int:
+        """The model's; 1 of one that draws each by itself."""
+        return self.model.most_together(request, most) if isinstance(self.model, DrawsMany) else 1
 
     def known(self, request: ImageRequest) -> GeneratedImage | None:
         """The picture, if it was drawn before.
@@ -185,6 +200,29 @@ class Remembering:
         """See `ImageModel.generate`; for a picture that was drawn before there are no steps."""
         if (drawn := self.known(request)) is None:
             drawn = self.model.generate(request, on_step)
-            if self.cache is not None:
-                self.cache.put(key_of(self.model, request), drawn)
+            self._keep(request, drawn)
         return drawn
+
+    def generate_many(
+        self, requests: Sequence[ImageRequest], on_step: OnStep
+    ) -> list[GeneratedImage | ModelError]:
+        """See `DrawsMany.generate_many`; each by itself where the model can do no other."""
+        found = [self.known(request) for request in requests]
+        left = [r for r, there in zip(requests, found, strict=True) if there is None]
+        drawn = iter(self._drawn(left, on_step))
+        return [next(drawn) if there is None else there for there in found]
+
+    def _drawn(
+        self, requests: Sequence[ImageRequest], on_step: OnStep
+    ) -> list[GeneratedImage | ModelError]:
+        if not isinstance(self.model, DrawsMany):
+            return [self.generate(request, on_step) for request in requests]
+        made = self.model.generate_many(requests, on_step) if requests else []
+        for request, one in zip(requests, made, strict=True):
+            if isinstance(one, GeneratedImage):
+                self._keep(request, one)
+        return made
+
+    def _keep(self, request: ImageRequest, drawn: GeneratedImage) -> None:
+        if self.cache is not None:
+            self.cache.put(key_of(self.model, request), drawn)

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from PIL import Image
 
-from ...errors import UserError
+from ...errors import DeveloperError, UserError
 from .base import Capabilities, ImageRequest, Range, Sizes
 
-__all__ = ["completed", "digest_of", "fitted"]
+__all__ = ["completed", "digest_of", "fitted", "need_alike"]
 
 LONGEST_PROMPT = 10_000
 """Characters of a prompt; the work of each step grows with its length."""
@@ -62,6 +63,28 @@ def completed(request: ImageRequest, capabilities: Capabilities, model: str) -> 
         scheduler=scheduler,
         strength=strength,
     )
+
+
+def need_alike(requests: Sequence[ImageRequest]) -> None:
+    """See that pictures can be drawn in one pass.
+
+    Args:
+        requests: completed.
+
+    Raises:
+        DeveloperError: there are none, or they differ in more than words and seed.
+    """
+    if len({_but_words_and_seed(request) for request in requests}) != 1:
+        raise DeveloperError(
+            "pictures that differ in more than prompt, negative prompt and seed do not go together",
+            "generate() draws each by itself",
+        )
+
+
+def _but_words_and_seed(request: ImageRequest) -> tuple[object, ...]:
+    pictures = digest_of(request.reference, "RGB"), digest_of(request.mask, "L")
+    settings = request.size, request.steps, request.guidance, request.scheduler, request.strength
+    return (*settings, *pictures, request.lora)
 
 
 def _check_words(request: ImageRequest, capabilities: Capabilities, model: str) -> None:

@@ -16,8 +16,9 @@ from typing import Any, Self
 from ...errors import ModelError, ModelMissing
 from ..model_files import fingerprint, loading, need_safetensors, snapshot
 from .families import Settings
+from .paths import typed_path
 
-__all__ = ["Checkpoint"]
+__all__ = ["Checkpoint", "shapes_of"]
 
 _AGAIN = "download the model's files again"
 _WEIGHTS = ("unet", "vae", "text_encoder", "text_encoder_2", "safety_checker")
@@ -52,8 +53,9 @@ class Checkpoint:
         Raises:
             ModelMissing: it is neither, or not in a form that is loaded.
             ModelError: its settings cannot be read.
+            UserError: no name and no path.
         """
-        folder, revision = Path(name).expanduser(), ""
+        folder, revision = typed_path(name), ""
         if not folder.is_dir():
             if name.count("/") != 1 or folder.is_absolute() or name.startswith("."):
                 raise ModelMissing(f"{name}: no such folder", "limner models ls")
@@ -73,7 +75,12 @@ class Checkpoint:
 
     def parameters(self, part: str) -> int:
         """How many weights a part has, from the headers of its files; 0 for one without weights."""
-        return sum(_parameters(path) for path in self._files(part)) if part in _WEIGHTS else 0
+        return sum(map(math.prod, self.shapes(part).values()))
+
+    def shapes(self, part: str) -> dict[str, tuple[int, ...]]:
+        """The weights of a part, from the headers of its files; none for one without weights."""
+        files = self._files(part) if part in _WEIGHTS else []
+        return {name: shape for path in files for name, shape in _shapes(path).items()}
 
     def load(self, part: str, dtype: str) -> Any:
         """One part, on the CPU.
@@ -159,14 +166,25 @@ def _need_shapes(folder: Path, settings: Settings) -> None:
         raise ModelError(f"{folder}: its settings name no sizes that can be", _AGAIN)
 
 
-def _parameters(path: Path) -> int:
-    from safetensors import SafetensorError, safe_open
+def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    from safetensors import SafetensorError
 
     try:
-        with safe_open(path, framework="numpy") as file:
-            return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+        return shapes_of(path)
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{path}: no safetensors file ({error})", _AGAIN) from error
+
+
+def shapes_of(path: Path) -> dict[str, tuple[int, ...]]:
+    """The weights of a safetensors file by name, from its header.
+
+    Raises:
+        OSError, SafetensorError: it cannot be read.
+    """
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as file:
+        return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
 
 
 def _diffusers(name: str) -> Callable[[], Any]:

@@ -1,39 +1,46 @@
-"""Loaded diffusion parts at work: one picture at a time, from a completed request to pixels.
+"""Loaded diffusion parts at work: a picture or a batch at a time, from requests to pixels.
 
 The denoising itself is diffusers' pipelines'. Prompts go in as embeddings (`prompting`), latents
-come out and are decoded here, so that a width that overflows is seen and mended. Parts stay loaded
-between pictures; nothing else does: each picture has its own scheduler and generator, and the same
-seed gives the same pixels whatever was drawn before. Knows no folder names and no memory plans'
-reasons.
+come out and are decoded here one by one, so that a width that overflows is seen and mended, and a
+picture that comes to nothing costs no other. Parts stay loaded between pictures; nothing else does:
+each pass has its own scheduler, each picture its own generator, and the same seed gives the same
+pixels whatever was drawn before. Knows no folder names and no memory plans' reasons.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from PIL import Image
 
-from .assembly import assembled, cast, casting_quietly, dtype_of, loaded
+from .assembly import Stage, assembled, cast, casting_quietly, dtype_of, loaded
 from .base import ImageRequest, OnStep
 from .checkpoint import Checkpoint
 from .families import Family
 from .lora import Adapters, chosen
 from .memory import TILE, Plan
-from .prompting import embeddings
+from .previews import shrunk, side_by_side
+from .prompting import embeddings, joined, windows
 from .schedulers import crosses, evaluations, scheduler_of
 
 __all__ = ["Drawn", "Engine", "Flagged", "Unusable"]
 
-_PREVIEW = 32  # latents on the longer side of a preview
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """The picture is not one: numbers that are none, or black all over.
+
+    Attributes:
+        why: in words.
+    """
+
+    why: str
 
 
-class Unusable(Exception):
-    """The picture is not one: numbers that are none, or black all over."""
-
-
-class Flagged(Exception):
+@dataclass(frozen=True, slots=True)
+class Flagged:
     """The checkpoint's safety checker declines the picture."""
 
 
@@ -44,15 +51,6 @@ class Drawn:
     image: Image.Image
     checked: bool
     notes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """A part of the denoising: which model, where it starts and where it hands over."""
-
-    pipeline: Any
-    start: float | None = None
-    end: float | None = None
 
 
 @dataclass
@@ -81,6 +79,16 @@ class Engine:
     _pipelines: dict[str, Any] = field(default_factory=dict)
     _plan: Plan | None = None
     _adapters: Adapters = field(default_factory=Adapters)
+
+    @property
+    def name(self) -> str:
+        """Of the folder or the hub; with a refiner, of both."""
+        return self.checkpoint.name + (f" + {self.refiner.name}" if self.refiner else "")
+
+    @property
+    def revision(self) -> str:
+        """Which weights; with a refiner, of both."""
+        return self.checkpoint.revision + (f" + {self.refiner.revision}" if self.refiner else "")
 
     def load(self, plan: Plan) -> None:
         """Have the parts in memory as a plan wants them. Parts that are there stay.
@@ -128,28 +136,53 @@ class Engine:
         if self.device != "cpu":
             torch.cuda.empty_cache()
 
-    def draw(self, request: ImageRequest, on_step: OnStep) -> Drawn:
-        """One picture.
+    def passes(self, requests: Sequence[ImageRequest]) -> list[list[int]]:
+        """Which requests go into a pass together, by their numbers: prompts of as many windows.
 
         Args:
-            request: completed; its reference and mask are of its size.
-            on_step: see `base.OnStep`.
+            requests: as for ``draw``.
+        """
+        if len(requests) == 1:
+            return [[0]]
+        pipeline = next(self._stages(requests[0])).pipeline
+        found: dict[int, list[int]] = {}
+        for number, request in enumerate(requests):
+            texts = (request.prompt, request.negative_prompt, _guided(request, pipeline))
+            found.setdefault(windows(pipeline, *texts), []).append(number)
+        return list(found.values())
 
-        Raises:
-            Unusable: numbers that are none, or black all over.
-            Flagged: the safety checker declines it.
+    def draw(
+        self, requests: Sequence[ImageRequest], on_step: OnStep
+    ) -> list[Drawn | Unusable | Flagged]:
+        """Pictures in one pass: of each what it is, or why there is none.
+
+        Args:
+            requests: completed; their references and masks are of their size. They differ in
+                prompt, negative prompt and seed alone and go together by ``passes``.
+            on_step: see `base.OnStep`; previews show the pictures side by side.
         """
         import torch
 
-        steps = _Steps(self, request, on_step)
-        generator = torch.Generator("cpu").manual_seed(request.seed)
+        steps = _Steps(self, requests[0], on_step)
+        generators = [torch.Generator("cpu").manual_seed(request.seed) for request in requests]
         latents: Any = None
-        for stage in self._stages(request):
-            latents = self._denoised(stage, request, generator, latents, steps)
+        for stage in self._stages(requests[0]):
+            latents = self._denoised(stage, requests, generators, latents, steps)
+        return [self._finished(*pair) for pair in zip(latents.split(1), requests, strict=True)]
+
+    def _finished(self, latents: Any, request: ImageRequest) -> Drawn | Unusable | Flagged:
+        """One picture out of its own latents, decoded alone: the same pixels in any company."""
+        import torch
+
         if not bool(torch.isfinite(latents).all()):
-            raise Unusable("the model computed numbers that are none")
-        image, notes = self._image(latents)
+            return Unusable("the model computed numbers that are none")
+        found = self._image(latents)
+        if found is None:
+            return Unusable("the picture is black, or of numbers that are none")
+        image, notes = found
         checked = self._check(image)
+        if checked is None:
+            return Flagged()
         if request.mask is not None and request.reference is not None:
             image.paste(request.reference, mask=request.mask.point(lambda v: 255 * (v < 128)))
         return Drawn(image, checked, notes)
@@ -199,25 +232,31 @@ class Engine:
         return pipeline
 
     def _denoised(
-        self, stage: Stage, request: ImageRequest, generator: Any, latents: Any, steps: _Steps
+        self,
+        stage: Stage,
+        requests: Sequence[ImageRequest],
+        generators: list[Any],
+        latents: Any,
+        steps: _Steps,
     ) -> Any:
         import torch
 
-        pipeline, checkpoint = stage.pipeline, self.checkpoint
+        pipeline, checkpoint, request = stage.pipeline, self.checkpoint, requests[0]
         if stage.start is not None and self.refiner is not None:
             checkpoint = self.refiner
         assert request.scheduler is not None and request.guidance is not None
         pipeline.scheduler = scheduler_of(request.scheduler, checkpoint.settings.scheduler)
-        guided = request.guidance > 1 and pipeline.unet.config.time_cond_proj_dim is None
-        options = _given(request, latents, pipeline) | _bounds(stage)
+        guided = _guided(request, pipeline)
+        told = [embeddings(pipeline, r.prompt, r.negative_prompt, guided) for r in requests]
+        options = stage.options(request, latents, len(requests))
         with torch.no_grad(), casting_quietly():
             try:
                 made = pipeline(
-                    **embeddings(pipeline, request.prompt, request.negative_prompt, guided),
+                    **joined(told),
                     **options,
                     num_inference_steps=request.steps,
                     guidance_scale=request.guidance,
-                    generator=generator,
+                    generator=generators,
                     output_type="latent",
                     callback_on_step_end=steps,
                 )
@@ -233,7 +272,7 @@ class Engine:
         blocks: int = len(self._parts["vae"].config.block_out_channels)
         return int(2 ** (blocks - 1))
 
-    def _image(self, latents: Any) -> tuple[Image.Image, tuple[str, ...]]:
+    def _image(self, latents: Any) -> tuple[Image.Image, tuple[str, ...]] | None:
         """Decoded in the VAE's own width; again in float32 where that overflows."""
         import torch
 
@@ -241,9 +280,7 @@ class Engine:
         if image is None and self._decoding != torch.float32:
             image = self._pixels(latents, torch.float32)
             notes = ("the VAE overflowed and worked in float32",)
-        if image is None:
-            raise Unusable("the picture is black, or of numbers that are none")
-        return image, notes
+        return None if image is None else (image, notes)
 
     @property
     def _decoding(self) -> Any:
@@ -286,26 +323,13 @@ class Engine:
 
     def preview(self, latents: Any) -> Image.Image | None:
         """A small picture of latents half way; None where parts wait in main memory."""
-        import torch
-
         if self._plan is not None and self._plan.offload:
             return None
-        scale = min(1.0, _PREVIEW / max(latents.shape[-2:]))
-        small = (
-            latents
-            if scale == 1
-            else torch.nn.functional.interpolate(latents.float(), scale_factor=scale, mode="area")
-        )
-        # Half way there is noise; latents that are too large for the VAE give plain colours.
-        small = small / small.std().clamp(min=1)
-        return self._pixels(small, self._decoding)
+        images = [self._pixels(row, self._decoding) for row in shrunk(latents).split(1)]
+        return side_by_side([image for image in images if image is not None])
 
-    def _check(self, image: Image.Image) -> bool:
-        """Whether a safety checker has looked at it.
-
-        Raises:
-            Flagged: it declines the picture.
-        """
+    def _check(self, image: Image.Image) -> bool | None:
+        """Whether a safety checker has looked at it; None where it declines the picture."""
         checker = self._parts.get("safety_checker")
         if checker is None:
             return False
@@ -316,9 +340,7 @@ class Engine:
         with torch.no_grad():
             pixels = np.asarray(image)[None].astype(np.float32) / 255
             _, found = checker(images=pixels, clip_input=seen.to(checker.device, checker.dtype))
-        if any(found):
-            raise Flagged
-        return True
+        return None if any(found) else True
 
     def _weighty(self) -> Iterator[Any]:
         for part in (*self._parts.values(), *self._refining.values()):
@@ -353,20 +375,7 @@ class _Steps:
         return evaluations(name, steps, strength) + twice
 
 
-def _given(request: ImageRequest, latents: Any, pipeline: Any) -> dict[str, Any]:
-    """What a pipeline starts from: a size, a picture, a picture and a mask, or latents."""
-    assert request.size is not None
-    width, height = request.size
-    if latents is None and request.reference is None:
-        return {"width": width, "height": height}
-    given = {"image": request.reference if latents is None else latents}
-    if request.strength is not None:
-        given["strength"] = request.strength
-    if request.mask is not None:
-        given |= {"mask_image": request.mask, "width": width, "height": height}
-    return given
-
-
-def _bounds(stage: Stage) -> dict[str, float]:
-    bounds = {"denoising_start": stage.start, "denoising_end": stage.end}
-    return {name: value for name, value in bounds.items() if value is not None}
+def _guided(request: ImageRequest, pipeline: Any) -> bool:
+    """Whether guidance is classifier-free, so that each picture goes through the model twice."""
+    assert request.guidance is not None
+    return request.guidance > 1 and pipeline.unet.config.time_cond_proj_dim is None

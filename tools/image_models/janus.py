@@ -1,20 +1,22 @@
 """Janus and Janus-Pro as an image model, on this machine.
 
 A picture is drawn token by token (`janus_engine`) and decoded at the end; several of one prompt can
-be drawn together. Here requests are checked, pictures decoded and labelled. The same weights read
-pictures: see `janus_reading`.
+be drawn in one pass. Here requests are checked, pictures decoded and labelled. The same weights
+read pictures: see `janus_reading`.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any, Self
 
 from PIL import Image
 
-from ...errors import DeveloperError, UserError
+from ...errors import DeveloperError, ModelError, ModelOutputError, UserError
+from ..chat_models.loading import free_memory
 from .base import (
     Capabilities,
     Estimate,
@@ -24,10 +26,11 @@ from .base import (
     Range,
     Sizes,
 )
-from .checking import completed
+from .checking import completed, need_alike
 from .history import History
 from .janus_checkpoint import JanusCheckpoint, JanusWeights, computing
 from .janus_engine import TokenLoop
+from .previews import side_by_side
 
 __all__ = ["MOST_TOGETHER", "Janus"]
 
@@ -39,6 +42,7 @@ _PREVIEW_SHARE = 0.25
 """Of the time so far that previews may have taken before there are no more for a while: decoding
 takes several tokens' time, on a CPU seconds."""
 _SEEDS = 2**63
+_PAYING, _ON_GPU = {"cpu": 4}, 8  # pictures in a pass where nothing is said of it
 _SMALLER = "draw fewer together, or take a smaller model: deepseek-community/Janus-Pro-1B"
 
 
@@ -111,6 +115,16 @@ class Janus:
             self._checkpoint.need(together, prompt, self.weights.dtype),
         )
 
+    def most_together(self, request: ImageRequest, most: int | None = None) -> int:
+        """See `DrawsMany.most_together`; those of one prompt go together."""
+        request, device = self._completed(request, 1), self.weights.device
+        prompt, dtype = len(self._told(request.prompt)[0]), self.weights.dtype
+        most = min(most or _PAYING.get(device, _ON_GPU), MOST_TOGETHER)
+        there = self._checkpoint.need(0, prompt, dtype) if self.weights.loaded else 0
+        room = free_memory(device)
+        needs = ((n, self._checkpoint.need(n, prompt, dtype) - there) for n in range(most, 1, -1))
+        return next((n for n, need in needs if not room or need <= room), 1)
+
     def generate(self, request: ImageRequest, on_step: OnStep) -> GeneratedImage:
         """See `ImageModel.generate`."""
         return self.draw_several(request, 1, on_step)[0]
@@ -123,20 +137,68 @@ class Janus:
         Args:
             request: what to draw; its seed is the first picture's, each next one has the next.
             together: how many, 1 to 16.
-            on_step: told after every token of all of them; previews show them side by side, and are
-                None while they would hold the drawing up too much.
+            on_step: as for ``generate_many``.
 
         Returns:
-            In the order of their seeds; each can be drawn again alone, see `TokenLoop`.
+            In the order of their seeds.
 
         Raises:
             UserError: the request does not fit what the model knows; no weights were loaded.
             ModelError: the model is not there, does not fit into memory, or failed.
         """
-        request = self._completed(request, together)
+        self._completed(request, together)
+        seeds = [(request.seed + n) % _SEEDS for n in range(together)]
+        found = self.generate_many([replace(request, seed=seed) for seed in seeds], on_step)
+        for one in found:
+            if isinstance(one, ModelError):
+                raise one
+        return tuple(one for one in found if isinstance(one, GeneratedImage))
+
+    def generate_many(
+        self, requests: Sequence[ImageRequest], on_step: OnStep
+    ) -> list[GeneratedImage | ModelError]:
+        """See `DrawsMany.generate_many`; pictures of other prompts go into passes of their own.
+
+        ``on_step`` is told after every token of all of a pass; previews show its pictures side by
+        side, and are None while they would hold the drawing up too much. For what a picture has in
+        common with the one that is drawn alone see `TokenLoop`.
+        """
+        asked = [self._completed(request, 1) for request in requests]
+        need_alike(asked)
+        found: dict[int, GeneratedImage | ModelError] = {}
+        for numbers in _by_prompt(asked):
+            drawn = self._together([asked[n] for n in numbers], on_step, ())
+            found |= dict(zip(numbers, drawn, strict=True))
+        return [found[n] for n in range(len(asked))]
+
+    def free(self) -> None:
+        """Give the memory back; the next picture loads the weights again."""
+        self.weights.free()
+
+    # ── Drawing ──────────────────────────────────────────────────────────────────────────────
+
+    def _together(
+        self, requests: Sequence[ImageRequest], on_step: OnStep, notes: tuple[str, ...]
+    ) -> list[GeneratedImage | ModelError]:
+        """Pictures of one prompt in one pass; where that fails, in two of half as many."""
+        try:
+            return [*self._pass(requests, on_step, notes)]
+        except ModelError as error:
+            if len(requests) == 1:
+                if isinstance(error, ModelOutputError):
+                    return [error]
+                raise
+            half, notes = len(requests) // 2, (f"drawn again with fewer together, after: {error}",)
+        parts = requests[:half], requests[half:]
+        return [one for part in parts for one in self._together(part, on_step, notes)]
+
+    def _pass(
+        self, requests: Sequence[ImageRequest], on_step: OnStep, notes: tuple[str, ...]
+    ) -> Iterator[GeneratedImage]:
+        request, together = requests[0], len(requests)
         assert request.guidance is not None
         told, blank = self._told(request.prompt)
-        seeds = [(request.seed + n) % _SEEDS for n in range(together)]
+        seeds = [each.seed for each in requests]
         settings = (request.guidance, self._temperature, self._checkpoint.tokens)
         with self.weights.at_work() as model:
             started = time.perf_counter()
@@ -148,16 +210,9 @@ class Janus:
                 loop.close()  # whoever keeps an error keeps its frames, and no tensors with them
             seconds = time.perf_counter() - started
         self._history.note(self._kind(together), self._checkpoint.tokens, seconds)
-        return tuple(
-            self._labelled(image, request, seed, together, seconds)
-            for image, seed in zip(images, seeds, strict=True)
-        )
-
-    def free(self) -> None:
-        """Give the memory back; the next picture loads the weights again."""
-        self.weights.free()
-
-    # ── Drawing ──────────────────────────────────────────────────────────────────────────────
+        for image, each in zip(images, requests, strict=True):
+            made = self._labelled(image, each, notes)
+            yield replace(made, seconds=seconds / together, batch=together)
 
     def _drawn(self, model: Any, loop: TokenLoop, on_step: OnStep) -> list[Image.Image]:
         count, begun, looking = self._checkpoint.tokens, time.perf_counter(), 0.0
@@ -169,7 +224,7 @@ class Janus:
                 return None
             images = [self._so_far(image, loop.done) for image in self._images(model, loop)]
             looking += time.perf_counter() - started
-            return _side_by_side(images)
+            return side_by_side(images)
 
         for k in range(1, count + 1):
             with computing(self.name, _SMALLER):
@@ -195,7 +250,7 @@ class Janus:
         return image
 
     def _labelled(
-        self, image: Image.Image, request: ImageRequest, seed: int, together: int, seconds: float
+        self, image: Image.Image, request: ImageRequest, notes: tuple[str, ...]
     ) -> GeneratedImage:
         assert request.size is not None and request.steps is not None
         assert request.guidance is not None and request.scheduler is not None
@@ -209,12 +264,11 @@ class Janus:
             steps=request.steps,
             guidance=request.guidance,
             scheduler=request.scheduler,
-            seed=seed,
+            seed=request.seed,
             device=self.weights.device,
             dtype=self.weights.dtype,
             versions=tuple((package, version(package)) for package in ("transformers", "torch")),
-            notes=(f"one of {together} drawn together",) if together > 1 else (),
-            seconds=seconds,
+            notes=notes,
         )
 
     # ── Requests ─────────────────────────────────────────────────────────────────────────────
@@ -254,9 +308,11 @@ class Janus:
         return f"{self.name} {self.revision} {used} {together} together"
 
 
-def _side_by_side(images: Sequence[Image.Image]) -> Image.Image:
-    width, height = images[0].size
-    row = Image.new("RGB", (width * len(images), height))
-    for n, image in enumerate(images):
-        row.paste(image, (n * width, 0))
-    return row
+def _by_prompt(requests: Sequence[ImageRequest]) -> Iterator[list[int]]:
+    """The numbers of requests that go into a pass together."""
+    found: dict[str, list[int]] = {}
+    for number, request in enumerate(requests):
+        found.setdefault(request.prompt, []).append(number)
+    for numbers in found.values():
+        for at in range(0, len(numbers), MOST_TOGETHER):
+            yield numbers[at : at + MOST_TOGETHER]

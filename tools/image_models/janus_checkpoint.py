@@ -20,6 +20,7 @@ from ...errors import DeveloperError, ModelError, ModelOutputError
 from ..chat_models.loading import find_folder, load_model, quietly
 from ..model_files import fingerprint, loading
 from .janus_inputs import Inputs
+from .paths import typed_path
 
 __all__ = ["JanusCheckpoint", "JanusWeights", "computing"]
 
@@ -61,7 +62,9 @@ class JanusCheckpoint:
         Raises:
             ModelMissing: it is neither, or not in a form that is loaded.
             ModelError: it is no Janus, or its settings cannot be read.
+            UserError: no name and no path.
         """
+        typed_path(name)  # what is no path at all is told as such
         folder, revision = find_folder(name)
         _need_janus(folder)
         from transformers import JanusConfig
@@ -140,6 +143,11 @@ class JanusWeights:
         """Its tokenizer and what it makes of pictures; needs no weights."""
         with _reading(self.checkpoint.folder), quietly():
             return Inputs.load(self.checkpoint.folder)
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the model is in memory."""
+        return self._model is not None
 
     @contextlib.contextmanager
     def at_work(self) -> Iterator[Any]:

@@ -23,15 +23,19 @@ from typing import Any
 from ...errors import LimnerError, ModelMissing, UserError
 from ..model_files import sha256_of, snapshot
 from .assembly import quiet
+from .paths import typed_path
 
 __all__ = [
     "Adapter",
     "Adapters",
     "adapter_file",
+    "check_settings",
     "chosen",
     "digest_of",
     "find",
+    "foreign",
     "need_peft",
+    "unreadable",
     "user_folder",
 ]
 
@@ -77,10 +81,10 @@ def find(name: str) -> Path:
             here, or a repository of the hub that was downloaded before.
 
     Raises:
-        UserError: a file of another format, or a folder that leaves a choice.
+        UserError: a file of another format, a folder that leaves a choice, or no path at all.
         ModelMissing: it is not there.
     """
-    path = Path(name).expanduser()
+    path = typed_path(name, "lora")
     if path.is_dir():
         return _in_folder(path, name)
     if path.is_file():
@@ -107,10 +111,10 @@ def adapter_file(name: str) -> Path:
         name: a path that ends in ``.safetensors``, or a name in the user's folder.
 
     Raises:
-        UserError: neither.
+        UserError: neither, or no path at all.
     """
     if name.endswith(".safetensors"):
-        return Path(name).expanduser()
+        return typed_path(name)
     if _NAME.fullmatch(name):
         return user_folder() / f"{name}.safetensors"
     raise UserError(f"{name}: neither a name nor a .safetensors file", f"{name}.safetensors")
@@ -234,7 +238,7 @@ def _load(pipeline: Any, adapter: Adapter, model: str) -> None:
     from safetensors import SafetensorError
 
     try:
-        _check(adapter.path)
+        check_settings(adapter.path)
         options = {"local_files_only": True, "use_safetensors": True}
         with quiet(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -248,28 +252,42 @@ def _load(pipeline: Any, adapter: Adapter, model: str) -> None:
     except (torch.OutOfMemoryError, MemoryError, LimnerError):
         raise
     except (OSError, SafetensorError) as error:
-        raise UserError(
-            f"lora {adapter.path}: no safetensors file that can be read ({error})",
-            "download it again",
-        ) from error
+        raise unreadable(adapter.path, error) from error
     except Exception as error:  # whatever foreign names and shapes lead diffusers and peft to
         why = "its weights have other shapes" if "size mismatch" in str(error) else str(error)
-        raise _foreign(adapter, model, why) from error
+        raise foreign(adapter.path, model, why) from error
     expected = sum(1 for name in told if not name.endswith(".alpha"))
     found = sum(1 for _ in _weights(pipeline, _key(adapter.digest)))
     if not found or found != expected:
-        raise _foreign(adapter, model, f"{found} of its {expected} weights have a place in it")
+        raise foreign(adapter.path, model, f"{found} of its {expected} weights have a place in it")
 
 
-def _foreign(adapter: Adapter, model: str, why: str) -> UserError:
+def foreign(path: Path, model: str, why: str) -> UserError:
+    """What to say of an adapter that was made for another model.
+
+    Args:
+        path: its file.
+        model: the name of the one at hand.
+        why: as far as it is known.
+    """
     return UserError(
-        f"lora {adapter.path}: it does not fit {model} ({' '.join(why.split())[:200]})",
+        f"lora {path}: it does not fit {model} ({' '.join(why.split())[:200]})",
         "take an adapter that was trained for this model",
     )
 
 
-def _check(path: Path) -> None:
+def unreadable(path: Path, error: Exception) -> UserError:
+    """What to say of a file that is no adapter's."""
+    return UserError(
+        f"lora {path}: no safetensors file that can be read ({error})", "download it again"
+    )
+
+
+def check_settings(path: Path) -> None:
     """Refuse settings by which peft would change a model's own weights, or do more than LoRA.
+
+    Args:
+        path: of the adapter.
 
     Raises:
         UserError: the file has such settings.

@@ -1,7 +1,7 @@
 """How a picture is fitted into the memory that is free. Counts bytes; knows no weights.
 
-There is a ladder of plans; each next one takes less memory and more time. A batch is one picture,
-so there is nothing to gain from cutting the VAE's batch into slices.
+There is a ladder of plans; each next one takes less memory and more time. Pictures of a batch are
+decoded one by one, so only the UNet's work grows with their number.
 """
 
 from __future__ import annotations
@@ -70,8 +70,9 @@ def need(
     settings: Settings,
     size: tuple[int, int],
     guided: bool,
+    together: int = 1,
 ) -> int:
-    """Bytes that a picture takes at its peak on the device that draws it.
+    """Bytes that a picture, or a batch, takes at its peak on the device that draws it.
 
     Weights are counted exactly. The work over them is estimated from the largest feature map, with
     factors that were measured on the CPU with the shapes of SD 1.5 at 256² and 512².
@@ -82,6 +83,7 @@ def need(
         settings: of the folder.
         size: of the picture, in pixels.
         guided: whether two pictures go through the model, one without the prompt.
+        together: pictures of the batch.
     """
     width = _WIDTHS[plan.dtype]
     parts = [count * width for count in parameters.values()]
@@ -91,7 +93,7 @@ def need(
     pixels = min(size[0], TILE) * min(size[1], TILE) if plan.tiles else size[0] * size[1]
     vae = pixels * _first(settings.vae) * decoding * _VAE_COPIES
     latents = size[0] * size[1] // 64
-    unet = latents * _first(settings.unet) * width * (2 if guided else 1) * _UNET_COPIES
+    unet = latents * _first(settings.unet) * width * (2 if guided else 1) * together * _UNET_COPIES
     return int(weights + max(vae, unet))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from ...errors import ModelError, ModelMissing, UserError
 from ..model_files import snapshot
 from .base import ImageModel
+from .paths import typed_path
 
 __all__ = ["open_model"]
 
@@ -65,10 +66,11 @@ def open_model(name: str) -> ImageModel:
     Raises:
         ModelMissing: it is not there.
         ModelError: it is there, and is no image model that Limner knows.
-        UserError: a refiner for what takes none, or a ``+`` without a model on either side.
+        UserError: a refiner for what takes none, a ``+`` without a model on either side, or no
+            path at all.
     """
     base, refiner = _both(name)
-    folder = Path(base).expanduser()
+    folder = typed_path(base)
     if not folder.is_dir():
         if base.count("/") != 1 or base.startswith((".", "/", "~")):
             raise ModelMissing(f"{base}: no such folder", "limner models ls")

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["embeddings"]
+__all__ = ["embeddings", "joined", "windows"]
 
 
 def embeddings(pipeline: Any, prompt: str, negative: str, guided: bool) -> dict[str, Any]:
@@ -31,15 +31,35 @@ def embeddings(pipeline: Any, prompt: str, negative: str, guided: bool) -> dict[
 
     readers = _readers(pipeline)
     pooled = getattr(pipeline, "text_encoder_2", None) is not None
-    wanted = (prompt, negative) if guided else (prompt,)
-    windows = max(len(_windows(*reader, text)) for reader in readers for text in wanted)
+    count = windows(pipeline, prompt, negative, guided)
     with torch.no_grad():
-        told = _named("", _read(readers, prompt, windows, pooled))
+        told = _named("", _read(readers, prompt, count, pooled))
         if guided and negative == "" and pooled and pipeline.config.force_zeros_for_empty_prompt:
             told |= {f"negative_{name}": torch.zeros_like(value) for name, value in told.items()}
         elif guided:
-            told |= _named("negative_", _read(readers, negative, windows, pooled))
+            told |= _named("negative_", _read(readers, negative, count, pooled))
     return told
+
+
+def windows(pipeline: Any, prompt: str, negative: str, guided: bool) -> int:
+    """How many windows the longest of the texts takes, with the tokenizer that needs most.
+
+    Only prompts of as many windows go into one batch: a shorter one would have to be filled up,
+    and would then be another picture.
+    """
+    wanted = (prompt, negative) if guided else (prompt,)
+    return max(len(_windows(*reader, text)) for reader in _readers(pipeline) for text in wanted)
+
+
+def joined(told: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The embeddings of several pictures as those of one batch.
+
+    Args:
+        told: of each picture, by `embeddings`; of as many `windows`.
+    """
+    import torch
+
+    return {name: torch.cat([one[name] for one in told]) for name in told[0]}
 
 
 def _readers(pipeline: Any) -> list[tuple[Any, Any]]:
@@ -56,14 +76,14 @@ def _named(prefix: str, read: tuple[Any, Any]) -> dict[str, Any]:
 
 
 def _read(
-    readers: Sequence[tuple[Any, Any]], text: str, windows: int, pooled: bool
+    readers: Sequence[tuple[Any, Any]], text: str, count: int, pooled: bool
 ) -> tuple[Any, Any]:
     import torch
 
     made, first = [], None
     for tokenizer, encoder in readers:
         found = _windows(tokenizer, encoder, text)
-        found += _windows(tokenizer, encoder, "") * (windows - len(found))
+        found += _windows(tokenizer, encoder, "") * (count - len(found))
         outputs = [_encoded(encoder, ids, pooled) for ids in found]
         # SDXL takes the last layer but one, and the pooled embedding of its second encoder.
         hidden = [out.hidden_states[-2] if pooled else out[0] for out in outputs]

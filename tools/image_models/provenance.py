@@ -15,6 +15,7 @@ import hashlib
 import io
 import json
 import math
+import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -31,7 +32,7 @@ from . import lora
 from .base import GeneratedImage
 from .checking import LONGEST_PROMPT, digest_of
 
-__all__ = ["Claims", "Signed", "adapter_digest", "claims", "read", "signed_png"]
+__all__ = ["Claims", "Signed", "adapter_digest", "claims", "read", "signed_png", "without_place"]
 
 _KEYWORD = "limner"
 _LARGEST = 1 << 20  # bytes of a record; the longest prompts take an eighth of it
@@ -83,7 +84,9 @@ class Claims:
 def signed_png(drawn: GeneratedImage) -> bytes:
     """A picture as a PNG file with its record.
 
-    Of an adapter the record holds the file's name and digest, not where it lies.
+    Of an adapter the record holds the file's name and digest, not where it lies: the file goes to
+    other people, to whom a path says more of its writer than of the picture, and the digest tells
+    which adapter it was.
 
     Args:
         drawn: by an image model.
@@ -93,7 +96,7 @@ def signed_png(drawn: GeneratedImage) -> bytes:
         "pixels": digest_of(drawn.image, "RGB"),
         "adapters": [adapter_digest(name) for name, _ in drawn.lora],
     }
-    drawn = replace(drawn, lora=tuple((_without_place(name), w) for name, w in drawn.lora))
+    drawn = replace(drawn, lora=tuple((without_place(name), w) for name, w in drawn.lora))
     chunks = PngInfo()
     chunks.add_itxt(_KEYWORD, json.dumps(record | drawn.to_dict(), ensure_ascii=False))
     chunks.add_itxt("parameters", _parameters(drawn).replace("\0", ""))  # the format's end mark
@@ -111,10 +114,14 @@ def adapter_digest(name: str) -> str:
         return ""
 
 
-def _without_place(name: str) -> str:
-    """An adapter's name; of a path the last part, of a repository of the hub both."""
+def without_place(name: str) -> str:
+    """An adapter's name; of a path the last part, of a repository of the hub both.
+
+    Args:
+        name: or path, as it was asked for.
+    """
     path = name.startswith((".", "/", "~")) or name.endswith(".safetensors")
-    if "/" in name and (path or name.count("/") > 1 or Path(name).exists()):
+    if "/" in name and (path or name.count("/") > 1 or os.path.exists(name)):  # noqa: PTH110
         return Path(name).name
     return name
 
@@ -266,6 +273,7 @@ def _signed(values: Any, image: Image.Image) -> Signed:
         checked=values["checked"] is True,
         notes=tuple(_words(note) for note in _list(values["notes"])),
         seconds=_number(values["seconds"]),
+        batch=_whole(values.get("batch", 1)),
     )
     adapters = tuple(map(_digest, _list(values.get("adapters", []))))
     untouched = values["pixels"] == digest_of(image, "RGB")

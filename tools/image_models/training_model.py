@@ -19,7 +19,7 @@ from ..media import decode_image
 from .assembly import assembled, cast, dtype_of, loaded, quiet
 from .base import ImageRequest
 from .checkpoint import Checkpoint
-from .engine import Engine, Flagged, Unusable
+from .engine import Drawn, Engine
 from .families import Family
 from .memory import Plan
 from .prompting import embeddings
@@ -247,10 +247,8 @@ class Learner:
             scheduler=self._family.scheduler,
             seed=seed,
         )
-        try:
-            return self._engine.draw(request, lambda k, n, preview: None).image
-        except (Unusable, Flagged):
-            return Image.new("RGB", (side, side), "grey")
+        (found,) = self._engine.draw([request], lambda k, n, preview: None)
+        return found.image if isinstance(found, Drawn) else Image.new("RGB", (side, side), "grey")
 
     def adapter(self) -> dict[str, Any]:
         """The adapter's weights under the names that diffusers looks for; float32, on the CPU."""

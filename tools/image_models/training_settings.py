@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from ...errors import LimnerError, ModelError, ModelMissing, UserError
 from .checkpoint import Checkpoint
 from .families import Family, family_of
+from .paths import typed_path
 from .training_data import Found
 from .training_model import TARGETS
 
@@ -60,7 +60,7 @@ def base_of(name: str) -> tuple[Checkpoint, Family]:
         ModelError: it is there, and cannot.
     """
     hint = "--base stabilityai/stable-diffusion-xl-base-1.0, or another of SDXL or SD 1.5"
-    folder = Path(name).expanduser()
+    folder = typed_path(name)
     if folder.is_dir() and not (folder / "unet").is_dir():
         raise ModelError(f"{name}: it has no UNet, so no adapter can be trained for it", hint)
     try:

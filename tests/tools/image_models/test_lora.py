@@ -22,6 +22,8 @@ from limner.tools.image_models import lora
 from limner.tools.image_models.base import ImageRequest
 from limner.tools.image_models.cache import key_of
 from limner.tools.image_models.diffusion import Diffusion
+from limner.tools.image_models.lora_fitting import need_fitting
+from limner.tools.image_models.opening import open_model
 
 FAMILIES = tuple(PIPELINES)
 Painter = Callable[..., Diffusion]
@@ -201,6 +203,51 @@ def test_another_models_adapter_is_refused(
         with pytest.raises(UserError):
             drawn(model, (own, 1.0), (file, 1.0))
         assert np.array_equal(drawn(model, (own, 1.0)), good)
+
+
+@pytest.mark.parametrize("form", ["one", "text", "peft", "kohya"])
+def test_another_models_adapter_is_told_before_anything_is_loaded(
+    form: str, models: Path, adapters: dict[str, str]
+) -> None:
+    for family, other in (("sd15", "sdxl"), ("sdxl", "sd15")):
+        model = Diffusion.load(str(models / family))
+        ours, foreign = (
+            ImageRequest(PROMPT, lora=((adapters[f"{of} {form}"], 1.0),)) for of in (family, other)
+        )
+        model.estimate(ours)
+        with pytest.raises(UserError, match=f"does not fit {family}"):
+            model.estimate(foreign)
+        with pytest.raises(UserError, match=f"does not fit {family}"):
+            model.generate(foreign, lambda k, n, preview: None)
+        assert not model._engine._parts
+
+
+def test_blocks_that_are_numbered_otherwise_are_told_by_what_reads_the_prompt(
+    models: Path, tmp_path: Path
+) -> None:
+    checkpoint = Diffusion.load(str(models / "sdxl"))._engine.checkpoint
+    block = "lora_unet_input_blocks_4_1_transformer_blocks_0_attn2_to_k"
+    for width in (64, 32):
+        file = tmp_path / f"{width}.safetensors"
+        save_file({f"{block}.lora_down.weight": torch.zeros(4, width)}, file)
+    need_fitting(tmp_path / "64.safetensors", checkpoint)
+    with pytest.raises(UserError, match="32 wide, not 64"):
+        need_fitting(tmp_path / "32.safetensors", checkpoint)
+
+
+@pytest.mark.parametrize("name", ["~nobody-is-here", "~nobody-is-here/a.safetensors", "a\0b", "\0"])
+def test_what_is_no_path_is_the_users_error(name: str, models: Path) -> None:
+    asks: list[Callable[[], object]] = [
+        lambda: lora.find(name),
+        lambda: open_model(name),
+        lambda: Diffusion.load(name),
+        lambda: Diffusion.load(str(models / "sd15")).estimate(ImageRequest("a", lora=((name, 1),))),
+        lambda: lora.adapter_file(f"{name}.safetensors"),
+    ]
+    for ask in asks:
+        with pytest.raises(UserError, match=r"no home|NUL") as told:
+            ask()
+        assert "\0" not in str(told.value) and told.value.hint
 
 
 def test_weights_that_have_no_place_are_not_passed_over(

@@ -11,7 +11,7 @@ import torch
 
 from limner.errors import ModelError
 from limner.tests.tools.image_models.conftest import quiet, same
-from limner.tools.image_models import diffusion
+from limner.tools.image_models import attempts
 from limner.tools.image_models.base import ImageRequest
 from limner.tools.image_models.diffusion import Diffusion
 from limner.tools.image_models.engine import Engine
@@ -26,11 +26,11 @@ def model(models: Path) -> Diffusion:
 
 
 def needed(model: Diffusion, plan: Plan, size: tuple[int, int]) -> int:
-    return need(plan, model._parameters, model._engine.checkpoint.settings, size, True)
+    return need(plan, model._attempts.parameters, model._engine.checkpoint.settings, size, True)
 
 
 def free(monkeypatch: pytest.MonkeyPatch, amount: int) -> None:
-    monkeypatch.setattr(diffusion, "free_memory", lambda device: amount)
+    monkeypatch.setattr(attempts, "free_memory", lambda device: amount)
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
@@ -41,7 +41,7 @@ def test_each_rung_takes_less(device: str, model: Diffusion) -> None:
 
 def test_weights_are_counted_as_they_are(model: Diffusion) -> None:
     model.generate(ImageRequest("A red boat", steps=1), quiet)
-    counted = 4 * sum(model._parameters.values())
+    counted = 4 * sum(model._attempts.parameters.values())
     assert model._engine.held == counted > 100_000
     model.free()
     assert model._engine.held == 0 and not model._engine._parts
