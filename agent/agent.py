@@ -32,7 +32,7 @@ from .attaching import Attachable, attached
 from .background import in_background
 from .checkpoints import Checkpoints
 from .composing import partial
-from .edits import UNCHANGED, Changes, Edit, command_of, drawings_of, picture_of
+from .edits import UNCHANGED, Changes, Edit, command_of, drawings_of, numbers_in, picture_of
 from .events import AnswerReady, Event, Failed, SourcesFound, StepFinished, TextDelta, ToolCalled
 from .grading import CALIBRATIONS
 from .own_tools import approver, own_tools
@@ -221,16 +221,20 @@ class Agent:
         media = self._work.media
         attachments = tuple(a for n, one in enumerate(images, 1) for a in attached(one, n, media))
         history = self.session.history() if self.session else ()
-        near, drawn = self._drawn() if self._work.image_model else (False, ())
+        near, drawn = self._drawn(question) if self._work.image_model else (False, ())
         start = fresh(question, attachments, history[-_HISTORY:], drawn, near)
         return self._events(question, attachments, start)
 
-    def _drawn(self) -> tuple[bool, tuple[Picture, ...]]:
-        """Whether a recent answer holds a drawing, and all drawings of the session."""
-        if self.session is None:
+    def _drawn(self, question: str) -> tuple[bool, tuple[Picture, ...]]:
+        """Whether a drawing may be meant, and all drawings of the session.
+
+        One of a recent answer is meant by any wish to redraw, an older one by its number only.
+        """
+        drawn = self.session.drawings if self.session else ()
+        if self.session is None or not drawn:
             return False, ()
         near = bool(drawings_of(turn.answer for turn in self.session.recent))
-        return near, drawings_of(turn.answer for turn in self.session.turns)
+        return near or bool(numbers_in(question)), drawn
 
     def redraw(self, changes: Changes = UNCHANGED, picture: Picture | int | None = None) -> Answer:
         """Draw a generated picture again, differently; with nothing named, with another seed.
@@ -259,7 +263,7 @@ class Agent:
         Raises:
             UserError, ModelMissing: before anything starts, as for ``redraw``.
         """
-        _, drawn = self._drawn()
+        drawn = self.session.drawings if self.session else ()
         if not isinstance(picture, Picture):
             picture = picture_of(drawn, picture)
         edit = Edit(picture, changes)

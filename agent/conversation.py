@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, cast
 from ..errors import ModelError, SourceError, UserError
 from ..tools.media import decode_image
 from ..tools.video import check_video, is_video
-from .edits import command_of, drawings_of, parse_command, picture_of
+from .edits import command_of, parse_command, picture_of
 from .events import AnswerReady, Event, Failed, PictureDropped, PictureStarted, StepStarted
 from .last import Last, attached_to, last_of
 from .profiles import TIMEOUT, Choice
@@ -277,7 +277,7 @@ class Conversation:
             UserError: there is no such picture, or it cannot be drawn so.
         """
         number, changes = parse_command(argument)
-        picture = picture_of(drawings_of(turn.answer for turn in self.session.turns), number)
+        picture = picture_of(self.session.drawings, number)
         agent, history = self._at_turn()
         events, queued = agent.stream_redraw(changes, picture), self.queued[:]
         last = self._turn(command_of(changes), events, history, show)

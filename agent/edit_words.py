@@ -28,7 +28,7 @@ from ..tools.sentences import stems
 from .answer import Generated, Picture
 from .asking import said_of
 from .drawing import next_seed
-from .edits import Changes, Edit, parse_changes, picture_of
+from .edits import Changes, Edit, numbers_in, parse_changes, picture_of
 from .plain_text import clean_line
 from .state import Dropped
 from .workbench import Workbench
@@ -42,7 +42,7 @@ _TOKENS = 400
 _LONGEST_REGION = 100
 
 _OFFERED = 12
-"""Latest pictures that a chat model is told of; the others keep their numbers."""
+"""Latest pictures that a chat model is told of; of the others those that are named by number."""
 
 
 def edit_of(said: str, pictures: Sequence[Picture], work: Workbench) -> Edit | Dropped | None:
@@ -79,7 +79,8 @@ def _replied(said: str, pictures: Sequence[Picture], work: Workbench) -> dict[st
         for number, p in enumerate(pictures, 1)
         if isinstance(p.origin, Generated)
     ]
-    shown = offered[-_OFFERED:]
+    named = numbers_in(said)
+    shown = [o for o in offered[:-_OFFERED] if o["number"] in named] + offered[-_OFFERED:]
     reply = said_of(prompt("picture_edit", pictures=shown, said=said), work, _TOKENS)
     start, end = reply.find("{"), reply.rfind("}")
     try:

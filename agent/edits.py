@@ -25,12 +25,16 @@ __all__ = [
     "Edit",
     "command_of",
     "drawings_of",
+    "numbers_in",
     "numbers_told",
     "parse_changes",
     "parse_command",
     "picture_of",
 ]
 
+_NUMBERED = re.compile(
+    r"\b(?:picture|image|drawing)\s+(?:number\s+|no\.?\s*|#)?([1-9][0-9]{0,3})\b", re.ASCII | re.I
+)
 _USAGE = "/redraw 2 seed=7 steps=20 size=512x512"
 
 
@@ -174,6 +178,16 @@ def picture_of(drawings: Sequence[Picture], number: int | None) -> Picture:
             f"/redraw {len(drawings)}",
         )
     return drawings[number - 1]
+
+
+def numbers_in(said: str) -> frozenset[int]:
+    """The numbers by which a sentence names pictures.
+
+    Example:
+        >>> numbers_in("make picture 2 night")
+        frozenset({2})
+    """
+    return frozenset(int(number) for number in _NUMBERED.findall(said))
 
 
 def numbers_told(before: int, new: int) -> str:

@@ -20,6 +20,7 @@ from ..tools.media import MediaStore
 from . import markdown
 from .answer import Answer, Generated, Marked, Origin, Picture, Text
 from .citations import cited_passages, notice
+from .drawn import adapters
 from .plain_text import clean, clean_line
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def _recipe(origin: Generated) -> tuple[tuple[str, str], ...]:
         "Guidance": f"{origin.guidance:g}",
         "Size": f"{width} × {height}",
         "Drawn over": "" if origin.strength is None else _drawn_over(origin),
-        "Adapters": ", ".join(f"{name} × {weight:g}" for name, weight in origin.lora),
+        "Adapters": adapters(origin.lora),
     }
     return tuple((name, clean_line(value)) for name, value in rows.items() if value)
 

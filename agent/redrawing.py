@@ -26,6 +26,7 @@ from ..tools.ocr import read_lines
 from .answer import Answer, Generated, Picture, Text
 from .asking import seen_at
 from .drawing import Stopped, drawn, next_seed, request_of, the_painter
+from .drawn import adapters
 from .edits import Changes, Edit, command_of, numbers_told
 from .events import PictureStarted
 from .plain_text import shortened
@@ -251,7 +252,7 @@ def _facts(origin: Generated) -> dict[str, str]:
         "scheduler": origin.scheduler,
         "size": f"{origin.size[0]}×{origin.size[1]}",
         "strength": "" if origin.strength is None else f"{origin.strength:g}",
-        "adapters": ", ".join(f"{name} × {weight:g}" for name, weight in origin.lora),
+        "adapters": adapters(origin.lora),
         "model": origin.model,
     }
 

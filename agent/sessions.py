@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import LibraryDamaged, LibraryReadOnly, UserError
-from .answer import Answer, Generated
+from .answer import Answer, Generated, Picture
+from .edits import drawings_of
 from .state import Attachment, Exchange
 
 __all__ = ["Session", "Sessions", "Summary", "Turn"]
@@ -184,11 +185,12 @@ class Sessions:
 
 
 class Session:
-    """One conversation, open; what it keeps in memory does not grow with it.
+    """One conversation, open; of what it keeps in memory only the drawings' records grow with it.
 
     Attributes:
         count: how many turns were acknowledged.
         recent: the last of them, oldest first.
+        drawings: the generated pictures of all of them, in the order in which they were shown.
     """
 
     def __init__(self, sessions: Sessions, name: str, turns: Iterable[Turn] = ()) -> None:
@@ -197,6 +199,7 @@ class Session:
         self.name = name
         self.count = 0
         self.recent: deque[Turn] = deque(maxlen=_RECENT)
+        self.drawings: tuple[Picture, ...] = ()
         for turn in turns:
             self._add(turn)
 
@@ -228,6 +231,7 @@ class Session:
 
     def _add(self, turn: Turn) -> None:
         self.recent.append(turn)
+        self.drawings += drawings_of([turn.answer])
         self.count += 1
 
 
