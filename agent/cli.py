@@ -39,6 +39,7 @@ from .cli_common import (
 )
 from .cli_drawing import ImageModelOption
 from .cli_drawing import register as register_drawing
+from .cli_eval import register as register_eval
 from .cli_library import register as register_library
 from .cli_lora import register as register_lora
 from .cli_models import register as register_models
@@ -97,6 +98,7 @@ register_models(app)
 register_drawing(app)
 register_lora(app)
 register_sweep(app)
+register_eval(app)
 
 
 def main() -> None:

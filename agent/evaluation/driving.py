@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -23,6 +24,8 @@ from .runs import Manifest
 from .settings import Settings
 
 __all__ = ["as_they_were", "drive"]
+
+_TRACE = "INSPECT_TRACE_FILE"
 
 
 def drive(
@@ -80,7 +83,8 @@ def _evaluated(
 
     told = {"model": manifest.model, "library": manifest.library, "seed": manifest.seed}
     task = task_of(manifest.name, questions, manifest.metrics, **told)
-    with as_they_were(), asking(recorder, settings.connections):
+    logs_folder = folder / "logs"
+    with as_they_were(), _traced_in(logs_folder), asking(recorder, settings.connections):
         logs = eval(
             task,
             model=None,
@@ -89,7 +93,7 @@ def _evaluated(
             retry_on_error=settings.retries,
             fail_on_error=False,
             score_on_error=True,
-            log_dir=str(folder / "logs"),
+            log_dir=str(logs_folder),
             log_format="eval",
             log_level="critical",
             log_header_only=True,
@@ -99,7 +103,7 @@ def _evaluated(
             ctl_server=False,
             display="log",  # goes nowhere; "none" would draw tables and throw them away
         )
-    return str(logs[0].status)
+    return str(logs[0].status) if logs else "cancelled"
 
 
 @contextmanager
@@ -114,6 +118,20 @@ def as_they_were() -> Iterator[None]:
         root.setLevel(level)
         for handler in set(root.handlers) - set(handlers):
             root.removeHandler(handler)
+
+
+@contextmanager
+def _traced_in(folder: Path) -> Iterator[None]:
+    """Have inspect-ai's trace of this process in a folder, not in the user's home."""
+    if _TRACE in os.environ:
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    os.environ[_TRACE] = str(folder.resolve() / "trace.log")
+    try:
+        yield
+    finally:
+        os.environ.pop(_TRACE, None)
 
 
 def _in_a_loop() -> bool:

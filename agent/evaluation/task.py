@@ -201,13 +201,14 @@ def _tell(state: TaskState, row: Row) -> None:
 def limner_mean() -> Metric:
     """The mean of every score over the rows that it applies to."""
 
-    def compute(rows: list[SampleScore]) -> Value:
+    def compute(scores: list[SampleScore]) -> Value:
         found: dict[str, list[float]] = {}
-        for row in rows:
-            for name, value in row.score.value.items() if isinstance(row.score.value, dict) else ():
+        for one in scores:
+            values = one.score.value
+            for name, value in values.items() if isinstance(values, dict) else ():
                 if isinstance(value, int | float) and not math.isnan(value):
                     found.setdefault(name, []).append(value)
-        return {name: sum(values) / len(values) for name, values in found.items()}
+        return {name: sum(known) / len(known) for name, known in found.items()}
 
     return compute
 

@@ -43,7 +43,7 @@ class Twin:
 
     def __init__(self, agent: Agent, media: Path, shift: int = 0) -> None:
         work = agent._work
-        self.painter = work.image_model and Painter(work.image_model, shift)
+        self.painter = Painter(work.image_model, shift) if work.image_model else None
         self.media = MediaStore(media, parent=work.library.media)
         _ = agent._plain_graph  # built once, not by every twin
         self.agent = copy(agent)

@@ -13,6 +13,7 @@ import re
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -91,6 +92,7 @@ def seaside(folder: Path, parrot: Scripted | None = None, **options: object) -> 
     """An agent over a small library."""
     library = Library.open(folder / "library", HashEmbeddings())
     if not library.exists:
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / "tides.md").write_text("# Tides\n\nHigh water at the harbour is at noon.\n")
         library.add(folder / "tides.md")
     return Agent(library, chat_model=parrot or Parrot(), **options)  # type: ignore[arg-type]
@@ -119,6 +121,8 @@ def _main(lines: Sequence[str]) -> None:
                 code = 0
             except KeyboardInterrupt:
                 code = 130
+            except BaseException:
+                traceback.print_exc()
             finally:
                 sys.stderr.flush()
                 os._exit(code)
