@@ -33,7 +33,7 @@ def frame_of(rows: Sequence[Row]) -> DataFrame:
     try:
         import pandas
     except ImportError:
-        raise UserError("a table of rows needs pandas", "pip install pandas") from None
+        raise UserError("a table of rows needs pandas", "pip install 'limner[eval]'") from None
     names = dict.fromkeys(name for row in rows for name in row.scores or {})
     lines = [_line(row) | {name: (row.scores or {}).get(name) for name in names} for row in rows]
     frame = pandas.DataFrame(lines, columns=[*_line_names(), *names])

@@ -5,6 +5,7 @@ import errno
 import json
 import logging
 import math
+import socket
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -114,6 +115,15 @@ def test_inspect_reads_the_log(tmp_path: Path, capfd: pytest.CaptureFixture[str]
     )
     text = json.dumps(log.model_dump(mode="json", exclude={"samples": {"__all__": {"uuid"}}}))
     assert "base64," not in text.replace("base64,<", "")  # pictures by name, never their bytes
+
+
+def test_nothing_is_sent_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[object] = []
+    for name in ("connect", "connect_ex", "bind"):
+        monkeypatch.setattr(socket.socket, name, lambda _, address: tried.append(address))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *address, **_: tried.append(address))
+    done(seaside(tmp_path), [a_set(questions(2))], tmp_path / "run")
+    assert not tried
 
 
 def test_a_program_keeps_its_log_and_its_last_words() -> None:
