@@ -84,7 +84,7 @@ def _evaluated(
     told = {"model": manifest.model, "library": manifest.library, "seed": manifest.seed}
     task = task_of(manifest.name, questions, manifest.metrics, **told)
     logs_folder = folder / "logs"
-    with as_they_were(), _traced_in(logs_folder), asking(recorder, settings.connections):
+    with as_they_were(), _traced_in(logs_folder), asking(recorder):
         logs = eval(
             task,
             model=None,

@@ -74,7 +74,7 @@ class Recorder:
         asked = self._turns.ask(question, epoch)
         if asked.again and attempts <= self._retries:
             raise Again(asked.row.error)
-        return self._written(self._scored(replace(asked.row, attempts=attempts)))
+        return self._written(key, self._scored(replace(asked.row, attempts=attempts)))
 
     def _scored(self, row: Row) -> Row:
         try:
@@ -83,7 +83,7 @@ class Recorder:
             reason = f"not scored: {type(error).__name__}: {error}"[:500]
             return replace(row, error=row.error or reason)
 
-    def _written(self, row: Row) -> Row:
+    def _written(self, key: Key, row: Row) -> Row:
         with self._lock:
             if self.fault is not None:
                 raise Stopped
@@ -93,6 +93,6 @@ class Recorder:
                 self.fault = error
                 self._turns.stop()
                 raise Stopped from error
-            self.rows[row.key] = row
+            self.rows[key] = row
             self._tell(row)
         return row

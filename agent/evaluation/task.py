@@ -16,7 +16,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Protocol
 
-from anyio import CapacityLimiter, Event, from_thread
+from anyio import Event, from_thread
 from anyio.lowlevel import current_token
 from inspect_ai import Task
 from inspect_ai.dataset import MemoryDataset, Sample
@@ -72,18 +72,13 @@ class Failure(Exception):
     """A question could not be answered; the row says why."""
 
 
-_asking: ContextVar[tuple[Asking, CapacityLimiter] | None] = ContextVar("asking", default=None)
+_asking: ContextVar[Asking | None] = ContextVar("asking", default=None)
 
 
 @contextmanager
-def asking(who: Asking, connections: int) -> Iterator[None]:
-    """Have tasks of `task_of` answered by someone.
-
-    Args:
-        who: asks.
-        connections: the most questions at a time.
-    """
-    token = _asking.set((who, CapacityLimiter(connections)))
+def asking(who: Asking) -> Iterator[None]:
+    """Have tasks of `task_of` answered by someone."""
+    token = _asking.set(who)
     try:
         yield
     finally:
@@ -133,16 +128,13 @@ def ask_limner() -> Solver:
     """Limner as a solver, where a run is `asking`."""
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
-        now = _asking.get()
-        if now is None:
+        who = _asking.get()
+        if who is None:
             raise RuntimeError("the log of a run is made by: limner eval run")
-        who, limiter = now
-        question = Question.from_dict(json.loads(state.metadata["question"]))
-        key = question.digest, state.epoch
-        row = who.rows.get(key)
-        if row is None or row.failed:
-            async with limiter:
-                row = await _in_thread(lambda: who.finished(question, state.epoch))
+        row = who.rows.get(_key(state))
+        if row is None:
+            question = Question.from_dict(json.loads(state.metadata["question"]))
+            row = await _in_thread(lambda: who.finished(question, state.epoch))
         _tell(state, row)
         if row.failed:
             raise Failure(row.error)
@@ -223,10 +215,9 @@ def limner_scores(metrics: list[str]) -> Scorer:
     table = metrics_named(metrics)
 
     async def score(state: TaskState, target: Target) -> Score:
-        row = _row(state)
-        now = _asking.get()
-        done = now and now[0].rows.get(row.key)
-        scores = (done.scores if done else None) or scored(row, table)
+        who = _asking.get()
+        row = (who.rows.get(_key(state)) if who else None) or _row(state)
+        scores = scored(row, table) if row.scores is None or who is None else row.scores
         values = {name: math.nan if s is None else s for name, s in scores.items()}
         said = row.answer.text if row.answer else None
         return Score(value=values, answer=said, explanation=row.error or None)
@@ -234,7 +225,12 @@ def limner_scores(metrics: list[str]) -> Scorer:
     return score
 
 
+def _key(state: TaskState) -> Key:
+    return state.metadata["digest"], state.epoch
+
+
 def _row(state: TaskState) -> Row:
+    """The row that a log tells of."""
     told = json.loads(state.store.get("row", "{}")) or {"epoch": state.epoch}
     known = {**told, "question": json.loads(state.metadata["question"])}
     return Row.from_dict(known, media=told.get("media", ""))
