@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,20 +33,24 @@ ASKED: dict[str, dict[str, Any]] = {
 }
 KNOWN = {family: ("lcm",) if family == "lcm" else tuple(SCHEDULERS) for family in FAMILIES}
 LACKS = {"sdxl_turbo": ("guidance", "no guidance", "negative"), "lcm": ("negative",)}
-CASES = [
-    (family, scheduler, mode, asked)
-    for family in FAMILIES
-    for scheduler in KNOWN[family]
-    for mode in MODES
-    for asked in ASKED
-    if asked not in LACKS.get(family, ())
-]
+
+
+def cases() -> Iterator[tuple[str, str, str, str]]:
+    """Every pair of a scheduler, a mode and what is asked, in each family; not every three."""
+    for family in FAMILIES:
+        own, *others = (asked for asked in ASKED if asked not in LACKS.get(family, ()))
+        for row, scheduler in enumerate(KNOWN[family]):
+            for column, mode in enumerate(MODES):
+                yield family, scheduler, mode, own
+                if others:
+                    yield family, scheduler, mode, others[(row + column) % len(others)]
+
 
 Painter = Callable[..., Diffusion]
 Direct = Callable[..., Image.Image]
 
 
-@pytest.mark.parametrize(("family", "scheduler", "mode", "asked"), CASES)
+@pytest.mark.parametrize(("family", "scheduler", "mode", "asked"), list(cases()))
 def test_pixels_are_those_of_diffusers(
     family: str, scheduler: str, mode: str, asked: str, painter: Painter, direct: Direct
 ) -> None:
@@ -101,14 +106,19 @@ def recipe(models: Path) -> Direct:
     """Base and refiner as diffusers' documentation puts them together."""
     import diffusers
 
-    def draw(request: ImageRequest, handover: float) -> Image.Image:
-        mode = "" if request.reference is None else "Img2Img" if request.mask is None else "Inpaint"
+    @cache
+    def loaded(mode: str) -> tuple[Any, Any]:
         base = getattr(diffusers, f"StableDiffusionXL{mode}Pipeline").from_pretrained(
             models / "sdxl"
         )
         refiner = getattr(
             diffusers, f"StableDiffusionXL{mode or 'Img2Img'}Pipeline"
         ).from_pretrained(models / "sdxl_refiner", text_encoder_2=base.text_encoder_2, vae=base.vae)
+        return base, refiner
+
+    def draw(request: ImageRequest, handover: float) -> Image.Image:
+        mode = "" if request.reference is None else "Img2Img" if request.mask is None else "Inpaint"
+        base, refiner = loaded(mode)
         assert request.scheduler
         kind = getattr(diffusers, SCHEDULERS[request.scheduler].made_by)
         for pipe in (base, refiner):
@@ -144,7 +154,7 @@ def test_the_refiner_takes_over_as_documented(
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
-@pytest.mark.parametrize("steps", [1, 2, 3, 5, 7, 30])
+@pytest.mark.parametrize("steps", [1, 2, 3, 5, 7, 12])
 def test_any_number_of_steps_is_handed_over(scheduler: str, steps: int, painter: Painter) -> None:
     model = painter("sdxl", refined=True)
     told: list[tuple[int, int]] = []
