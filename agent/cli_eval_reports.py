@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -83,6 +82,8 @@ def report(
 
     The first run is what the others are compared with.
     """
+    import webbrowser
+
     from .evaluation.reporting import write_report
     from .evaluation.runs import Run
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Case", "Chip", "Figure", "Told", "cases_of", "change_of", "state_of"]
 
-_LETTERS = 3_000_000  # of all answers of a page
+_LETTERS = 1_800_000  # of all answers of a page
 _MOST, _LEAST = 6_000, 400  # of one answer
 _EXCERPT = 280  # of a passage
 _CHANGED = 1e-9

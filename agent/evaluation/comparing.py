@@ -17,7 +17,7 @@ from .rows import Row
 from .statistics import holm
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
+    from pandas import DataFrame  # type: ignore[import-untyped]
 
     from .runs import Run
 
@@ -89,7 +89,9 @@ class Comparison:
         try:
             import pandas
         except ImportError:
-            raise UserError("a table of a comparison needs pandas", "pip install pandas") from None
+            raise UserError(
+                "a table of a comparison needs pandas", "pip install 'limner[eval]'"
+            ) from None
         lines = [asdict(one) for one in (*self.metrics, *self.categories)]
         return pandas.DataFrame(lines, columns=[field.name for field in fields(Difference)])
 

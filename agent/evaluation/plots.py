@@ -170,7 +170,7 @@ def quality_svg(
     """
     if not groups:
         return ""
-    tall = max(_LINE, 15 * len(names) + 11)
+    tall = max(_LINE, 15 * len(names) + 18)
     bottom = _TOP + tall * len(groups)
     across = _Scale([0, 1], _LABEL, _WIDTH - _RIGHT, unit=True)
     parts = []

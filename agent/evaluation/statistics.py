@@ -125,7 +125,7 @@ def _resampled(table: Floats, random: np.random.Generator) -> Iterator[Floats]:
 
 def _expanded_tail(count: int) -> float:
     """The share cut off at either end; less than 2.5 % where there are few clusters."""
-    from scipy.special import ndtr, stdtrit
+    from scipy.special import ndtr, stdtrit  # type: ignore[import-untyped]
 
     reach = -stdtrit(count - 1, _TAIL) * math.sqrt(count / (count - 1))
     return float(ndtr(-reach))

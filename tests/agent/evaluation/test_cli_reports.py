@@ -36,9 +36,9 @@ def test_a_regression_ends_in_4_and_is_listed(limner: Limner) -> None:
     found = limner("compare", "good", "worse", "--category")
     assert found.exit_code == 4
     lines = [line.split("\t") for line in found.stdout.splitlines()]
-    assert lines[1][:5] == ["contains", "30", "1.000", "0.700", "-0.300"] and lines[1][
-        -1
-    ] == "worse"
+    assert (
+        lines[1][:5] == ["contains", "30", "1.000", "0.700", "-0.300"] and lines[1][-1] == "worse"
+    )
     assert lines[1][6] == "0.0039"
     listed = [line for line in lines if line[-1] == "contains 1.00 > 0.00"]
     assert [line[0] for line in listed] == [q.id for q in QUESTIONS[:9]]

@@ -170,7 +170,7 @@ def test_a_table_of_pandas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pandas", None)
     with pytest.raises(UserError) as error:
         found.to_frame()
-    assert error.value.hint == "pip install pandas"
+    assert error.value.hint == "pip install 'limner[eval]'"
     monkeypatch.undo()
     pandas = pytest.importorskip("pandas")
     frame = found.to_frame()

@@ -209,6 +209,8 @@ def test_an_album_keeps_to_its_room(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert 1 <= len(held) < 3 and album.left_out == 3 - len(held)
     assert max(held[0].width, held[0].height) == album.side == 200
     assert Album(10).side > Album(5_000).side
+    (tmp_path / "copy.png").write_bytes((tmp_path / "0.png").read_bytes())
+    assert album.attached(str(tmp_path / "copy.png")) is held[0] is album.thumbnails[0]
 
 
 numbers = st.floats(1e-4, 1e5, allow_nan=False)

@@ -11,7 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from limner.agent.evaluation.statistics import estimate, flip_test, holm, mcnemar, quantile
+from limner.agent.evaluation.statistics import (
+    _expanded_tail,
+    estimate,
+    flip_test,
+    holm,
+    mcnemar,
+    quantile,
+)
 
 scores = st.lists(st.floats(0, 1), min_size=2, max_size=40)
 
@@ -62,6 +69,11 @@ def test_the_interval_of_few_clusters_holds_the_truth_more_often_than_the_plain_
         low, high = np.quantile(drawn, [0.025, 0.975])
         plain += low <= 0.5 <= high
     assert held >= 0.9 * 150 and held > plain + 5
+
+
+@pytest.mark.parametrize(("clusters", "tail"), [(5, 0.0010), (10, 0.0086), (1_000, 0.0248)])
+def test_the_tails_are_those_that_were_published(clusters: int, tail: float) -> None:
+    assert _expanded_tail(clusters) == pytest.approx(tail, abs=5e-5)
 
 
 @pytest.mark.parametrize(("value", "count"), [(1.0, 40), (0.0, 40), (1.0, 2)])
