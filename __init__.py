@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from .agent.agent import Agent
     from .agent.answer import Answer, Generated, Marked, Picture, Retrieved, Text
     from .agent.edits import Changes
+    from .agent.evaluation.comparing import compare
+    from .agent.evaluation.evaluate import evaluate
     from .errors import LimnerError
     from .index.library import Library
     from .index.passage import Passage
@@ -30,6 +32,8 @@ __all__ = [
     "Picture",
     "Retrieved",
     "Text",
+    "compare",
+    "evaluate",
 ]
 
 _HOME = {
@@ -44,6 +48,8 @@ _HOME = {
     "Picture": "agent.answer",
     "Retrieved": "agent.answer",
     "Text": "agent.answer",
+    "compare": "agent.evaluation.comparing",
+    "evaluate": "agent.evaluation.evaluate",
 }
 
 

@@ -8,6 +8,7 @@ from PIL import Image
 
 from ..errors import SourceError
 from ..tools.media import MediaStore
+from ..tools.paths import typed_path
 from ..tools.video import clock, is_video, stills
 from .state import Attachment
 
@@ -32,7 +33,7 @@ def attached(image: Attachable, number: int, media: MediaStore) -> list[Attachme
 
     if isinstance(image, Image.Image):
         return [Attachment(media.put(image.convert("RGB")), f"picture {number}")]
-    source = image if isinstance(image, bytes) else Path(image).expanduser()
+    source = image if isinstance(image, bytes) else typed_path(image)
     name = source.name if isinstance(source, Path) else ""
     if is_video(source):
         name = name or f"video {number}"

@@ -335,9 +335,10 @@ def _check(image: str | bytes) -> None:
         SourceError: it cannot be read.
     """
     from ..tools.media import decode_image
+    from ..tools.paths import typed_path
     from ..tools.video import check_video, is_video
 
-    source = image if isinstance(image, bytes) else Path(image).expanduser()
+    source = image if isinstance(image, bytes) else typed_path(image)
     if isinstance(source, Path) and not source.is_file():
         reason = "not a file" if source.exists() else "no such file"
         raise SourceError(f"{source}: {reason}", "attach a picture file")

@@ -111,8 +111,8 @@ def show(
     json: JsonOption = False,
 ) -> None:
     """Say how a picture was drawn, and what to type to draw it again."""
-    from ..tools.image_models.paths import typed_path
     from ..tools.image_models.provenance import claims, read
+    from ..tools.paths import typed_path
     from .drawn import again, claimed, facts
     from .terminal_pictures import picture
 
@@ -198,8 +198,8 @@ def _sides(text: str) -> tuple[int, int]:
 
 
 def _picture(path: Path | None, mode: str = "RGB") -> Image.Image | None:
-    from ..tools.image_models.paths import typed_path
     from ..tools.media import decode_image
+    from ..tools.paths import typed_path
 
     if path is None:
         return None

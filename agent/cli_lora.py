@@ -64,10 +64,10 @@ def train(
     json: JsonOption = False,
 ) -> None:
     """Train an adapter; the same command goes on with one that was cut short."""
-    from ..tools.image_models.paths import typed_path
     from ..tools.image_models.training import Stopped
     from ..tools.image_models.training import train as run
     from ..tools.image_models.training_settings import Settings
+    from ..tools.paths import typed_path
 
     settings = Settings(
         rank=rank,

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ..errors import ModelError, ModelMissing, UserError
 from ..tools.model_files import HUB_REVISIONS, need_safetensors, wanted_files
+from ..tools.paths import typed_path
 
 __all__ = ["KNOWN", "Known", "Place", "cache_folder", "place_of", "pull"]
 
@@ -96,8 +97,8 @@ def place_of(name: str) -> Place:
     Raises:
         UserError: neither.
     """
-    if Path(name).expanduser().is_dir():
-        folder, revision = Path(name).expanduser(), ""
+    if typed_path(name).is_dir():
+        folder, revision = typed_path(name), ""
     else:
         _hub_name(name)
         revision = HUB_REVISIONS.get(name, "")

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import SourceError, UserError
-from ...tools.image_models.paths import typed_path
+from ...tools.paths import typed_path
 from ..drawn import parse_size
 from ..plain_text import clean
 

@@ -7,8 +7,8 @@ from typing import Any, Self
 from PIL import Image
 
 from ...errors import ModelError
-from ...tools.image_models.paths import typed_path
 from ...tools.model_files import need_safetensors, snapshot
+from ...tools.paths import typed_path
 
 __all__ = ["ClipScorer"]
 

@@ -20,6 +20,7 @@ from ..model_files import (
     snapshot,
     tensor_shapes,
 )
+from ..paths import typed_path
 
 __all__ = ["find_folder", "free_memory", "load_model", "need_memory", "quietly", "wait_asleep"]
 
@@ -40,7 +41,7 @@ def find_folder(name: str) -> tuple[Path, str]:
     Raises:
         ModelMissing: it is neither, or not in a form that is loaded.
     """
-    folder, revision = Path(name).expanduser(), ""
+    folder, revision = typed_path(name), ""
     if folder.is_file():
         raise ModelMissing(
             f"{folder} is a file; a model is a folder of files", f"try {folder.parent}"

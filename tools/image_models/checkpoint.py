@@ -15,8 +15,8 @@ from typing import Any, Self
 
 from ...errors import ModelError, ModelMissing
 from ..model_files import fingerprint, loading, need_safetensors, snapshot
+from ..paths import typed_path
 from .families import Settings
-from .paths import typed_path
 
 __all__ = ["Checkpoint", "shapes_of"]
 

@@ -19,8 +19,8 @@ from typing import Any, Self
 from ...errors import DeveloperError, ModelError, ModelOutputError
 from ..chat_models.loading import find_folder, load_model, quietly
 from ..model_files import fingerprint, loading
+from ..paths import typed_path
 from .janus_inputs import Inputs
-from .paths import typed_path
 
 __all__ = ["JanusCheckpoint", "JanusWeights", "computing"]
 

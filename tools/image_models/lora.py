@@ -22,8 +22,8 @@ from typing import Any
 
 from ...errors import LimnerError, ModelMissing, UserError
 from ..model_files import sha256_of, snapshot
+from ..paths import typed_path
 from .assembly import quiet
-from .paths import typed_path
 
 __all__ = [
     "Adapter",

@@ -11,8 +11,8 @@ from typing import Any
 
 from ...errors import ModelError, ModelMissing, UserError
 from ..model_files import snapshot
+from ..paths import typed_path
 from .base import ImageModel
-from .paths import typed_path
 
 __all__ = ["open_model"]
 

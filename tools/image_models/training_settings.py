@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ...errors import LimnerError, ModelError, ModelMissing, UserError
+from ..paths import typed_path
 from .checkpoint import Checkpoint
 from .families import Family, family_of
-from .paths import typed_path
 from .training_data import Found
 from .training_model import TARGETS
 

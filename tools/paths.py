@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ...errors import UserError
+from ..errors import UserError
 
 __all__ = ["typed_path"]
 
