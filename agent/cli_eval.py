@@ -5,6 +5,7 @@ Parses, calls, prints; decides nothing else.
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import sys
@@ -146,6 +147,7 @@ def run(
         names = {"image_model": image_model or "", "reranker": reranker or ""}
         todo = plan(agent, read, folder, settings, faults=faults, **names)
         _say_plan(todo)
+        gc.freeze()  # what is loaded by now need not be gone through again and again
         try:
             with _counting(todo) as tell:
                 done = run_plan(agent, todo, settings, tell)

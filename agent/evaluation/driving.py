@@ -27,6 +27,8 @@ __all__ = ["as_they_were", "drive"]
 
 _TRACE = "INSPECT_TRACE_FILE"
 
+_BUFFER = 200  # rows that the log is behind: what is lost of it stands in the journal
+
 
 def drive(
     recorder: Recorder,
@@ -95,6 +97,7 @@ def _evaluated(
             score_on_error=True,
             log_dir=str(logs_folder),
             log_format="eval",
+            log_buffer=_BUFFER,
             log_level="critical",
             log_header_only=True,
             log_images=False,
