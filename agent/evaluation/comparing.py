@@ -19,6 +19,7 @@ from .statistics import holm
 if TYPE_CHECKING:
     from pandas import DataFrame  # type: ignore[import-untyped]
 
+    from .evaluate import Report
     from .runs import Run
 
 __all__ = ["ALPHA", "Comparison", "compare"]
@@ -104,8 +105,8 @@ def _plain(change: Change) -> dict[str, Any]:
 
 
 def compare(
-    a: Run | Sequence[Row],
-    b: Run | Sequence[Row],
+    a: Run | Report | Sequence[Row],
+    b: Run | Report | Sequence[Row],
     metrics: Sequence[str] = (),
     alpha: float = ALPHA,
 ) -> Comparison:
@@ -148,11 +149,11 @@ def compare(
     )
 
 
-def _rows(run: Run | Sequence[Row]) -> Sequence[Row]:
+def _rows(run: Run | Report | Sequence[Row]) -> Sequence[Row]:
     return run if isinstance(run, Sequence) else run.rows
 
 
-def _name(run: Run | Sequence[Row], letter: str) -> str:
+def _name(run: Run | Report | Sequence[Row], letter: str) -> str:
     return letter if isinstance(run, Sequence) else run.name
 
 

@@ -41,6 +41,11 @@ class Report:
     run: Run
 
     @property
+    def name(self) -> str:
+        """Of the run."""
+        return self.run.name
+
+    @property
     def rows(self) -> tuple[Row, ...]:
         """Every question with its answer and scores, failed ones too."""
         return self.run.rows

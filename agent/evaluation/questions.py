@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from pathlib import PurePath
 from typing import Any, Self
 
 from ...index.passage import Box
@@ -86,8 +87,12 @@ class Question:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over every field: two questions alike in it are the same question."""
-        text = json.dumps(self.to_dict(), sort_keys=True, ensure_ascii=False)
+        """SHA-256 over every field: two questions alike in it are the same question.
+
+        Of pictures only the names count, so that a set may be moved.
+        """
+        told = self.to_dict() | {"images": [PurePath(path).name for path in self.images]}
+        text = json.dumps(told, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:

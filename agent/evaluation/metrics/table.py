@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping
 
 from ....errors import UserError
 from ....tools.sentences import Encoder
+from ...answer import Answer
+from ..questions import Question
 from .abstaining import abstaining
-from .base import Metric
+from .base import Metric, Scores
 from .citing import citing
 from .grounding import grounding
 from .pictures import pictures
@@ -73,7 +75,7 @@ def metrics_named(names: Iterable[str], encoder: Encoder | None = None) -> dict[
     """The metrics of some names, in that order.
 
     Args:
-        names: of `METRICS`, or ``placement``.
+        names: of `METRICS` or ``placement``, or of a single score of `DESCRIPTIONS`.
         encoder: what ``placement`` compares sentences with; the embedded model where None is given.
 
     Raises:
@@ -81,11 +83,28 @@ def metrics_named(names: Iterable[str], encoder: Encoder | None = None) -> dict[
         ModelMissing: ``placement`` is named, and the embedded model is not installed.
     """
     wanted = list(names)
-    known = [*METRICS, _PLACEMENT]
     for name in wanted:
-        if name not in known:
-            raise UserError(f"no metric {name!r}", f"one of: {', '.join(known)}")
-    return {name: METRICS[name] if name in METRICS else _placement(encoder) for name in wanted}
+        if name not in METRICS and name not in DESCRIPTIONS:
+            known = f"{', '.join([*METRICS, _PLACEMENT])}, or one score: {', '.join(DESCRIPTIONS)}"
+            raise UserError(f"no metric {name!r}", f"one of: {known}")
+    return {name: _named(name, encoder) for name in wanted}
+
+
+def _named(name: str, encoder: Encoder | None) -> Metric:
+    if name == _PLACEMENT:
+        return _placement(encoder)
+    return METRICS[name] if name in METRICS else _only(name)
+
+
+def _only(score: str) -> Metric:
+    """One score of the metric that has it."""
+    nothing = Question("", ""), Answer(parts=())
+    whole = next(metric for metric in METRICS.values() if score in metric(*nothing))
+
+    def one(question: Question, answer: Answer) -> Scores:
+        return {score: whole(question, answer)[score]}
+
+    return one
 
 
 def _placement(encoder: Encoder | None) -> Metric:

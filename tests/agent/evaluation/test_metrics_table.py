@@ -58,3 +58,12 @@ def test_a_name_that_there_is_none_of() -> None:
 
 def test_descriptions_are_lines() -> None:
     assert all(text and "\n" not in text and len(text) < 90 for text in DESCRIPTIONS.values())
+
+
+def test_a_score_can_be_named_alone() -> None:
+    question, answer = QUESTIONS[1], ANSWERS[2]
+    assert answer is not None
+    for metric in METRICS.values():
+        for name, score in metric(question, answer).items():
+            (one,) = metrics_named([name]).values()
+            assert one(question, answer) == {name: score}
