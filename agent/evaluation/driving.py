@@ -79,7 +79,7 @@ def _evaluated(
     questions: Mapping[str, Question],
     settings: Settings,
 ) -> str:
-    from inspect_ai import eval
+    from inspect_ai import eval as run_task  # not Python's own
 
     from .task import asking, task_of
 
@@ -87,7 +87,7 @@ def _evaluated(
     task = task_of(manifest.name, questions, manifest.metrics, **told)
     logs_folder = folder / "logs"
     with as_they_were(), _traced_in(logs_folder), asking(recorder):
-        logs = eval(
+        logs = run_task(
             task,
             model=None,
             epochs=manifest.epochs,
