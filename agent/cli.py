@@ -9,6 +9,7 @@ Exit codes: 0 answered, abstained or refused; 1 user error; 2 usage; 3 model or 
 
 from __future__ import annotations
 
+import errno
 import gc
 import sys
 from collections.abc import Iterator
@@ -101,6 +102,12 @@ register_sweep(app)
 register_eval(app)
 
 
+_HINTS = {
+    errno.EACCES: "make it readable for you, or name another",
+    errno.ENOSPC: "make room, then the same command",
+}
+
+
 def main() -> None:
     """Run the command line; every error that was foreseen ends in one line and a code."""
     try:
@@ -110,6 +117,11 @@ def main() -> None:
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        reason = (error.strerror or str(error)).lower()
+        screen().print_error(UserError(f"{place}{reason}", _HINTS.get(error.errno or 0, "")))
+        sys.exit(UserError.exit_code)
     finally:
         gc.freeze()  # the models' objects need not be collected one by one on the way out
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
 
     from ..tools.image_models.base import Estimate, GeneratedImage, ImageModel, ImageRequest, OnStep
     from ..tools.image_models.provenance import Claims, Signed
+
+_HEAVIEST = 100  # weight of an adapter
 
 __all__ = ["ImageModelOption", "counting_bar", "opened_model", "register"]
 
@@ -71,6 +72,8 @@ def draw(
     from .plain_text import clean
 
     _check_target(out)
+    if reference is not None and reference.exists() and out.exists() and out.samefile(reference):
+        raise UserError(f"{out}: is the reference itself", "-o another.png")
     request = ImageRequest(
         prompt=clean(prompt),  # what is drawn can be shown and typed again
         negative_prompt=clean(negative),
@@ -220,15 +223,18 @@ def _weighed(text: str) -> tuple[str, float]:
         return text, 1.0
     try:
         told = float(weight)
-        if not math.isfinite(told):
-            raise ValueError
-        return path, told
     except ValueError:
         if set(weight) & set("./\\"):
             return text, 1.0
         raise UserError(
             f"lora {path}: its weight {weight!r} is not a number", f"--lora {path}:1"
         ) from None
+    if not abs(told) <= _HEAVIEST:
+        raise UserError(
+            f"lora {path}: its weight is from -{_HEAVIEST} to {_HEAVIEST}, not {weight}",
+            f"--lora {path}:1",
+        )
+    return path, told
 
 
 def _check_adapters(request: ImageRequest) -> None:

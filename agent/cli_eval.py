@@ -144,6 +144,7 @@ def run(
             _library(read, folder, library, embedding_model, reranker)
         )
         agent = stack.enter_context(_agent(place, choice, timeout, image_model))
+        _say_empty(read, place)
         names = {"image_model": image_model or "", "reranker": reranker or ""}
         todo = plan(agent, read, folder, settings, faults=faults, **names)
         _say_plan(todo)
@@ -296,6 +297,16 @@ def _say_faults(sets: Sequence[QuestionSet]) -> None:
     _say_some("set", [str(fault) for one in sets for fault in one.faults])
 
 
+def _say_empty(sets: Sequence[QuestionSet], library: Library) -> None:
+    """Where documents are asked about, and there are none."""
+    asked = any(q.answerable and not q.images for one in sets for q in one.questions)
+    if asked and not library.exists:
+        screen().say(
+            "no library is named and the sets bring no documents: an empty library is asked "
+            '(try: --library DIR, or documents = ["FOLDER"] in NAME.toml beside the set)'
+        )
+
+
 def _say_some(words: str, reasons: Sequence[str]) -> None:
     from .plain_text import clean_line
 
@@ -317,6 +328,9 @@ def _say_plan(todo: Plan) -> None:
         kept = f"{len(todo.reused)} answered before and kept"
         again = f", {todo.failed} failed before and asked again" if todo.failed else ""
         screen().say(f"{kept}{again}, {todo.todo} to ask")
+    if todo.left_out:
+        rows = counted(todo.left_out, "row")
+        screen().say(f"{rows} of before not asked for now: kept on disk, out of the report")
 
 
 def _say_failed(failed: Sequence[Row]) -> None:
@@ -351,15 +365,15 @@ def _print(done: Outcome, todo: Plan, written: Sequence[Path], json: bool) -> No
 def _told(run: Run, written: Sequence[Path]) -> dict[str, object]:
     from .evaluation.summary import summarize
 
-    files = {path.stem: str(path) for path in written}
-    return {"run": str(run.folder), "files": files, "summary": summarize(run.rows).to_dict()}
+    told = {"run": str(run.folder), "faults": list(run.faults), "files": [str(p) for p in written]}
+    return {**told, "summary": summarize(run.rows).to_dict()}
 
 
 def _print_scores(run: Run) -> None:
     from .evaluation.summary import summarize
 
-    lines = []
-    for one in summarize(run.rows).scores:
+    lines, summary = [], summarize(run.rows)
+    for one in (*filter(None, [summary.quality]), *summary.scores):
         known = one.low is not None and one.high is not None
         span = f"{one.low:.3f} to {one.high:.3f}" if known else ""
         lines.append((one.name, f"{one.mean:.3f}", span, str(one.n)))

@@ -13,6 +13,7 @@ from .cli_common import JsonOption, print_json, screen
 if TYPE_CHECKING:
     from .evaluation.comparing import Comparison
     from .evaluation.pairing import Change, Difference
+    from .evaluation.runs import Run
 
 __all__ = ["register"]
 
@@ -51,9 +52,8 @@ def compare(
     most alpha.
     """
     from .evaluation.comparing import compare as compare_runs
-    from .evaluation.runs import Run
 
-    found = compare_runs(Run.open(a), Run.open(b), metric or (), alpha)
+    found = compare_runs(_opened(a), _opened(b), metric or (), alpha)
     if json:
         print_json(found.to_dict())
     else:
@@ -85,9 +85,8 @@ def report(
     import webbrowser
 
     from .evaluation.reporting import write_report
-    from .evaluation.runs import Run
 
-    opened = [Run.open(folder) for folder in runs]
+    opened = [_opened(folder) for folder in runs]
     written = write_report(opened, out or (runs[0] if len(runs) == 1 else Path("report")))
     page = next(path for path in written if path.suffix == ".html")
     if json:
@@ -97,6 +96,19 @@ def report(
             screen().write(f"{path}\n")
     if open and not webbrowser.open(page.resolve().as_uri()):
         screen().say(f"no browser was found; the page is {page}")
+
+
+def _opened(folder: Path) -> Run:
+    """A run; what of it cannot be read is said."""
+    from .evaluation.runs import Run
+
+    run = Run.open(folder)
+    if run.damaged:
+        screen().say(
+            f"{folder}: {run.damaged} lines of rows.jsonl are not whole (cut off by a kill, or "
+            "damaged since) and are passed over"
+        )
+    return run
 
 
 def _print_table(differences: Sequence[Difference]) -> None:
@@ -168,6 +180,10 @@ def _say_what(found: Comparison) -> None:
     screen().say("; ".join(words))
     worse = [one.metric for one in found.metrics if one.verdict == "worse"]
     screen().say(f"regression: {', '.join(worse)}" if worse else "no regression found")
+    if found.too_few and not worse:
+        screen().say(
+            f"so few questions cannot show one at alpha {found.alpha:g}, even if all became worse"
+        )
 
 
 def _print(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> None:

@@ -34,6 +34,15 @@ class Journal:
                 if checksum == _checksum(text):
                     yield json.loads(text)
 
+    @property
+    def damaged(self) -> int:
+        """How many lines are not as they were to be written: torn, or changed since."""
+        if not self.path.is_file():
+            return 0
+        lines = self.path.read_bytes().split(b"\n")
+        parts = (line.partition(b" ") for line in lines if line)
+        return sum(checksum != _checksum(text) for checksum, _, text in parts)
+
     def append(self, values: Mapping[str, Any]) -> None:
         """Write a line; when this returns, it is on the disk.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import UserError
@@ -65,6 +66,14 @@ class Comparison:
     paces: tuple[Pace, ...]
 
     @property
+    def too_few(self) -> bool:
+        """Whether no fall could be told from chance, even one in every question.
+
+        Of n signs all alike, two out of 2^n arrangements are as extreme.
+        """
+        return not any(one.n and 2.0 ** (1 - one.n) <= self.alpha for one in self.metrics)
+
+    @property
     def has_regression(self) -> bool:
         """Whether b is worse in any metric."""
         return any(one.verdict == "worse" for one in self.metrics)
@@ -105,16 +114,16 @@ def _plain(change: Change) -> dict[str, Any]:
 
 
 def compare(
-    a: Run | Report | Sequence[Row],
-    b: Run | Report | Sequence[Row],
+    a: str | Path | Run | Report | Sequence[Row],
+    b: str | Path | Run | Report | Sequence[Row],
     metrics: Sequence[str] = (),
     alpha: float = ALPHA,
 ) -> Comparison:
     """Compare two runs, b with a.
 
     Args:
-        a: the one that was there before.
-        b: the one that is judged.
+        a: the one that was there before: a run, its folder, a report or rows.
+        b: the one that is judged, likewise.
         metrics: names of those to compare, also ``quality``; all of them where none is named. Each
             one more asks for clearer evidence in all of them.
         alpha: the share of comparisons of equal runs that may end in a verdict, 0 to 1.
@@ -122,6 +131,7 @@ def compare(
     Raises:
         UserError: the runs share no question or no score, or there is no such metric.
     """
+    a, b = _opened(a), _opened(b)
     rows_a, rows_b = _rows(a), _rows(b)
     asked_a, asked_b = by_question(rows_a), by_question(rows_b)
     shared = [digest for digest in asked_a if digest in asked_b]
@@ -147,6 +157,14 @@ def compare(
         changes=tuple(sorted(pair.changes(chosen), key=lambda change: change.by)),
         paces=tuple(pair.paces()),
     )
+
+
+def _opened(run: str | Path | Run | Report | Sequence[Row]) -> Run | Report | Sequence[Row]:
+    if isinstance(run, str | Path):
+        from .runs import Run
+
+        return Run.open(run)
+    return run
 
 
 def _rows(run: Run | Report | Sequence[Row]) -> Sequence[Row]:

@@ -44,6 +44,7 @@ class Plan:
         reused: rows of earlier commands that were answered.
         failed: how many rows of earlier commands had failed and are asked again.
         unmeasured: metrics that the reused rows lack.
+        left_out: rows of earlier commands whose question is not asked now; they stay on disk.
     """
 
     folder: Path
@@ -52,6 +53,7 @@ class Plan:
     reused: Mapping[Key, Row]
     failed: int
     unmeasured: tuple[str, ...] = ()
+    left_out: int = 0
 
     @property
     def todo(self) -> int:
@@ -148,7 +150,10 @@ def plan(
     known, keys = rows_of(folder), set(fresh.keys)
     there = {key: row for key, row in known.items() if key in keys}
     reused = {key: row for key, row in there.items() if not row.failed}
-    return Plan(folder, fresh, questions, reused, len(there) - len(reused), unmeasured)
+    return Plan(
+        folder, fresh, questions, reused, len(there) - len(reused), unmeasured,
+        left_out=len(known) - len(there),
+    )  # fmt: skip
 
 
 def _questions(sets: Sequence[QuestionSet], limit: int | None) -> dict[str, Question]:
@@ -186,7 +191,7 @@ def _check(before: Manifest, now: Manifest, folder: Path) -> None:
     for name, words in _FIXED.items():
         was, comes = getattr(before, name), getattr(now, name)
         if was != comes:
-            told = "" if name == "content" else f": {was or 'none'} there, {comes or 'none'} now"
+            told = "" if name == "content" else f": {_shown(was)} there, {_shown(comes)} now"
             raise UserError(
                 f"{folder}: this run was begun otherwise, {words} differs{told}",
                 "--out another-folder",
@@ -197,6 +202,10 @@ def _check(before: Manifest, now: Manifest, folder: Path) -> None:
             f"{folder}: this run also asks {', '.join(sorted(missing))}",
             "name every set of it, or --out another-folder",
         )
+
+
+def _shown(value: object) -> str:
+    return "none" if value == "" else str(value)
 
 
 def _version() -> str:

@@ -181,6 +181,11 @@ class Run:
         return self.manifest.faults
 
     @property
+    def damaged(self) -> int:
+        """Lines of the journal that are not whole: cut off by a kill, or damaged since."""
+        return Journal(self.folder / "rows.jsonl").damaged
+
+    @property
     def missing(self) -> int:
         """Rows that are still to come: the run was stopped before it was finished."""
         return len(self.manifest.questions) * self.manifest.epochs - len(self.rows)

@@ -209,6 +209,14 @@ def test_nothing_added_leaves_nothing_behind(tmp_path: Path) -> None:
         assert not (tmp_path / ".limner").exists()
 
 
+def test_a_full_disk_behind_stdout_is_one_line(place: Path) -> None:
+    shell = f"{sys.executable} -m limner ls --json"
+    full = subprocess.run(
+        f"{shell} > /dev/full", shell=True, cwd=place, capture_output=True, text=True, timeout=120
+    )
+    assert full.returncode == 1 and one_line(full, "no space left on device"), full.stderr
+
+
 def test_documents_cannot_write_to_the_terminal(tmp_path: Path) -> None:
     (tmp_path / "evil.txt").write_text(
         "The harbour master is \x1b[31mAda\x1b[0m Berg\x07\x9b2J. \u202eHe is 'trusted'."

@@ -82,7 +82,7 @@ def test_from_a_set_to_a_report_and_on(here: Called, serve: Serve) -> None:
     assert (told["rows"], told["reused"], told["asked"], told["failed"]) == (3, 2, 1, 1)
     assert "2 answered before and kept, 1 failed before and asked again, 1 to ask" in again.stderr
     assert again.returncode == 1 and stats(server)["requests"] == asked
-    assert told["summary"]["rows"] == 3 and Path(told["files"]["report"]).parent == out
+    assert told["summary"]["rows"] == 3 and str(out / "report.html") in told["files"]
     # Measured anew, and held against another seed.
     scored = here("score", out, "--metric", "abstaining", "--json")
     assert scored.returncode == 0 and json.loads(scored.stdout)["changed"] == 3
@@ -101,6 +101,28 @@ def test_a_run_without_a_failure_ends_well(here: Called, serve: Serve) -> None:
     assert done.returncode == 0, done.stderr
     assert "2 questions each 2 times asked of letters at" in done.stderr
     assert [row.epoch for row in Run.open("mine").rows] == [1, 2, 1, 2]
+
+
+def test_what_a_command_does_not_ask_is_told(here: Called, serve: Serve) -> None:
+    words = ("run", "sea.jsonl", "--endpoint", serve(), "--metric", "contains", "--out", "mine")
+    here(*words, "--limit", "2")
+    fewer = here(*words, "--limit", "1")
+    assert "1 row of before not asked for now: kept on disk, out of the report" in fewer.stderr
+    assert len(Run.open("mine").rows) == 1
+    assert len(here(*words, "--limit", "2").stdout.splitlines()) == 3  # quality, contains, page
+    assert len(Run.open("mine").rows) == 2
+    Path("bare.csv").write_text("id,question,reference\na,When?,noon\n,,\na,Who?,Ada\n")
+    bare = here("run", "bare.csv", "--endpoint", serve(), "--out", "bare", "--json")
+    assert "an empty library is asked (try: --library DIR" in bare.stderr
+    assert any("bare.csv" in fault for fault in json.loads(bare.stdout)["faults"])
+
+
+def test_a_row_that_is_damaged_is_told(here: Called, serve: Serve) -> None:
+    here("run", "sea.jsonl", "--endpoint", serve(), "--limit", "2", "--out", "mine")
+    place = Path("mine/rows.jsonl")
+    place.write_bytes(place.read_bytes().replace(b"lighthouse", b"lighthorse", 1))
+    assert "1 lines of rows.jsonl are not whole" in here("report", "mine").stderr
+    assert Run.open("mine").damaged == 1 and len(Run.open("mine").rows) == 1
 
 
 def test_a_library_that_is_named_is_asked(here: Called, serve: Serve, tmp_path: Path) -> None:

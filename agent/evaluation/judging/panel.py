@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ....errors import LimnerError, ModelMissing, UserError
+from ....errors import LimnerError, ModelError, ModelMissing, UserError
 from ..rows import Row
 from ..runs import Run
 from ..statistics import Estimate, estimate
@@ -78,12 +78,15 @@ class Judged:
 
     @property
     def failure(self) -> LimnerError | None:
-        """Why the judge could not be asked everything; None where it could."""
+        """Why the judge could not be asked everything, or said nothing; None where all is well."""
         errors = self.session.errors
         gone = [error for error in errors if isinstance(error, ModelMissing)]
-        if gone or not self.session.left:
-            return gone[-1] if gone else None
-        return errors[-1] if errors else None
+        if gone or (self.session.left and errors):
+            return gone[-1] if gone else errors[-1]
+        means = [mean for run in self.runs for mean in run.scores.values() if mean]
+        if self.faults and not means and not (self.leaning and self.leaning.judged):
+            return ModelError("the judge gave no verdict at all", "another judge")
+        return None
 
 
 def named(runs: Sequence[Run]) -> dict[str, Run]:

@@ -91,6 +91,13 @@ def test_equal_runs_are_not_different() -> None:
     assert found.paces[0].low == found.paces[0].high == 1.0
 
 
+@pytest.mark.parametrize(("count", "few"), [(5, True), (6, False)])
+def test_a_set_too_small_to_show_a_regression_says_so(count: int, few: bool) -> None:
+    """Of five signs all alike p is 2 / 2^5, of six 2 / 2^6."""
+    found = compare(rows_of([1.0] * count, PART[:count]), rows_of([0.0] * count, PART[:count]))
+    assert found.too_few is few and found.has_regression is not few
+
+
 def test_regressions_are_listed_the_worst_first_with_their_error() -> None:
     a = rows_of([1.0, 1.0, 0.5, 0.2], PART[:4])
     b = rows_of([0.9, 0.0, 0.1, 0.9], PART[:4])

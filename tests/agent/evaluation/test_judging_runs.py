@@ -432,7 +432,9 @@ def test_the_command_with_a_judge_of_prose(tmp_path: Path) -> None:
     with judging(lambda body: "A fine \x1b[1manswer.") as server:
         done = command(run.folder, "--judge-endpoint", server.address, "--metric", "fulfilment")
         again = command(run.folder, "--judge-endpoint", server.address, "--metric", "fulfilment")
-    assert done.exit_code == again.exit_code == 0 and len(server.bodies) == 12
+    for told in (done, again):
+        assert isinstance(told.exception, ModelError) and "no verdict at all" in str(told.exception)
+    assert len(server.bodies) == 12
     assert "fulfilment\t–\t–\t0\t6" in done.stdout and "6 unjudged" in done.stderr
     assert "no verdict, 6 times: Invalid JSON" in done.stderr and "\x1b" not in done.output
 

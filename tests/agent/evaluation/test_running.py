@@ -196,7 +196,7 @@ def test_a_run_of_something_else_is_refused(tmp_path: Path, change: str) -> None
     before = (out / "run.json").read_bytes()
     settings, words = TEXT, change
     if change == "seed":
-        settings, words = replace(TEXT, seed=1), "the seed differs: none there, 1 now"
+        settings, words = replace(TEXT, seed=1), "the seed differs: 0 there, 1 now"
     elif change == "model":
 
         class Other(Parrot):

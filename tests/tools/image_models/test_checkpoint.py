@@ -136,15 +136,15 @@ def test_of_two_widths_the_full_one_is_taken(folder: Path) -> None:
     plain = folder / f"unet/{name}.safetensors"
     weights = load_file(plain)
     wanted = Diffusion.load(str(folder))
-    counted, drawn = wanted._parameters["unet"], wanted.generate(BOAT, quiet)
+    counted, drawn = wanted._attempts.parameters["unet"], wanted.generate(BOAT, quiet)
     halved = {key: value.half() for key, value in weights.items()}
     save_file(halved, folder / f"unet/{name}.fp16.safetensors", metadata={"format": "pt"})
     both = Diffusion.load(str(folder))
-    assert both._parameters["unet"] == counted
+    assert both._attempts.parameters["unet"] == counted
     assert same(both.generate(BOAT, quiet).image, drawn.image)
     plain.unlink()
     only = Diffusion.load(str(folder))
-    assert only._parameters["unet"] == counted
+    assert only._attempts.parameters["unet"] == counted
     assert only.generate(BOAT, quiet).image.getbbox()
 
 
