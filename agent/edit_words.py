@@ -166,6 +166,11 @@ _FORMS: tuple[tuple[str, str], ...] = (
     ("region", rf"(?:draw|redraw|paint)(?P<of> {_IT}) without (?:the |a |an |any )?(?P<what>.+)"),
 )
 _PATTERNS = tuple((kind, re.compile(form, re.IGNORECASE)) for kind, form in _FORMS)
+_NUMBERED_LAST = re.compile(
+    r"(make|turn|change|draw|redraw|paint) (?:it|this|that) (.+?) (?:in|on|for) "
+    rf"(?:the )?({_NOUN} (?:number )?[1-9][0-9]?)",
+    re.IGNORECASE,
+)
 _POLITE = re.compile(
     r"^(?:(?:please|now|and|then|ok|okay|can you|could you|would you)[, ]+)+|[, ]+please$",
     re.IGNORECASE,
@@ -189,6 +194,8 @@ def grammar(said: str, pictures: Sequence[Picture]) -> Edit | None:
     """
     line = " ".join(said.split())
     line = _POLITE.sub("", line.rstrip(" .!")).strip()
+    if last := _NUMBERED_LAST.fullmatch(line):  # make it night in picture 2
+        line = f"{last[1]} {last[3]} {last[2]}"
     if _ASKS.search(line):
         return None
     for kind, pattern in _PATTERNS:

@@ -43,6 +43,8 @@ from limner.tools.image_models.fake import HashPainter
         ("make it night", Edit(PICTURES[1], Changes(prompt=f"{PROMPT}, night"), onto=True)),
         ("As a watercolour!",
          Edit(PICTURES[1], Changes(prompt=f"{PROMPT}, As a watercolour"), onto=True)),
+        ("make it night in picture 1",
+         Edit(PICTURES[0], Changes(prompt=f"{PROMPT}, night"), onto=True)),
         ("turn picture 1 into an etching",
          Edit(PICTURES[0], Changes(prompt=f"{PROMPT}, an etching"), onto=True)),
         ("draw it in winter", Edit(PICTURES[1], Changes(prompt=f"{PROMPT}, in winter"), onto=True)),
