@@ -210,10 +210,11 @@ def test_nothing_added_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_behind_stdout_is_one_line(place: Path) -> None:
-    shell = f"{sys.executable} -m limner ls --json"
-    full = subprocess.run(
-        f"{shell} > /dev/full", shell=True, cwd=place, capture_output=True, text=True, timeout=120
-    )
+    command = [sys.executable, "-m", "limner", "ls", "--json"]
+    with Path("/dev/full").open("w") as full_disk:
+        full = subprocess.run(
+            command, cwd=place, stdout=full_disk, stderr=subprocess.PIPE, text=True, timeout=120
+        )
     assert full.returncode == 1 and one_line(full, "no space left on device"), full.stderr
 
 

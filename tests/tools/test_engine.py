@@ -298,7 +298,8 @@ def test_rows_join_between_tokens_and_leave_at_their_end(
     assert len(model._engine._writing) == 1
     told += stream
     assert "".join(str(chunk.text) for chunk in told) == whole
-    assert {1, 2} == set(steps.rows) and steps.rows[0] == steps.rows[-1] == 1
+    assert {1, 2} == set(steps.rows) and steps.rows[0] == 1
+    assert 1 in steps.rows[steps.rows.index(2) :]  # the short one left, the long one went on
     assert len(steps.rows) == 299
 
 
