@@ -209,6 +209,7 @@ def test_nothing_added_leaves_nothing_behind(tmp_path: Path) -> None:
         assert not (tmp_path / ".limner").exists()
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux alone has /dev/full")
 def test_a_full_disk_behind_stdout_is_one_line(place: Path) -> None:
     command = [sys.executable, "-m", "limner", "ls", "--json"]
     with Path("/dev/full").open("w") as full_disk:
