@@ -12,8 +12,6 @@ from __future__ import annotations
 import errno
 import gc
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,6 +30,7 @@ from .cli_common import (
     TimeoutOption,
     chosen,
     existing_library,
+    opened_agent,
     opened_library,
     patiently,
     print_json,
@@ -45,11 +44,10 @@ from .cli_library import register as register_library
 from .cli_lora import register as register_lora
 from .cli_models import register as register_models
 from .cli_sweep import register as register_sweep
-from .profiles import TIMEOUT, Choice
+from .profiles import TIMEOUT
 from .questions import checked_question
 
 if TYPE_CHECKING:
-    from ..index.library import Library
     from .agent import Agent
     from .answer import Answer
 
@@ -159,7 +157,7 @@ def ask(
     place = opened_library if needs_none else existing_library
     with (
         place(library, embedding_model, reranker) as opened,
-        _agent(opened, choice, timeout, image_model, session) as agent,
+        opened_agent(opened, choice, timeout, image_model, session) as agent,
     ):
         answer, error = _answer(agent, question, images)
         if json and (answer.parts or error is None):
@@ -312,28 +310,6 @@ def demo(
 
 
 # ── what ask needs ───────────────────────────────────────────────────────────────────────────
-
-
-@contextmanager
-def _agent(
-    library: Library,
-    choice: Choice,
-    timeout: float,
-    image_model: str | None,
-    session: str | None,
-) -> Iterator[Agent]:
-    from .agent import Agent
-
-    with Agent(
-        library,
-        choice.profile,
-        chat_model=choice.chat_model,
-        endpoint=choice.endpoint,
-        timeout=timeout,
-        image_model=image_model or None,
-        session=session,
-    ) as agent:
-        yield agent
 
 
 def _attachment(name: str) -> str | bytes:

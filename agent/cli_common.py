@@ -18,6 +18,7 @@ from .profiles import Choice
 if TYPE_CHECKING:
     from ..index.library import Library, Progress, Report
     from ..index.report import Problem
+    from .agent import Agent
     from .terminal import Screen
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "TimeoutOption",
     "chosen",
     "existing_library",
+    "opened_agent",
     "opened_library",
     "patiently",
     "print_json",
@@ -279,3 +281,34 @@ def _at_hand(progress: Progress) -> str:
     failed = getattr(progress, "failed", 0)
     words = clean_line(Path(getattr(progress, "path", "")).name)
     return f"{words}  ({failed} failed)" if failed else words
+
+
+@contextmanager
+def opened_agent(
+    library: Library,
+    choice: Choice,
+    timeout: float,
+    image_model: str | None,
+    session: str | None = None,
+) -> Iterator[Agent]:
+    """An agent of what was typed, closed in the end.
+
+    Args:
+        library: answers come from it.
+        choice: of the chat model.
+        timeout: seconds that its server may be silent.
+        image_model: folder or name; empty for none.
+        session: of the conversation; None for none.
+    """
+    from .agent import Agent
+
+    with Agent(
+        library,
+        choice.profile,
+        chat_model=choice.chat_model,
+        endpoint=choice.endpoint,
+        timeout=timeout,
+        image_model=image_model or None,
+        session=session,
+    ) as agent:
+        yield agent

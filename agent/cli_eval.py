@@ -26,6 +26,7 @@ from .cli_common import (
     RerankerOption,
     TimeoutOption,
     chosen,
+    opened_agent,
     print_json,
     progress_bar,
     screen,
@@ -37,7 +38,6 @@ from .profiles import TIMEOUT, Choice
 
 if TYPE_CHECKING:
     from ..index.library import Library
-    from .agent import Agent
     from .evaluation.formats.base import QuestionSet
     from .evaluation.rows import Row
     from .evaluation.running import Outcome, Plan
@@ -143,7 +143,7 @@ def run(
         place, faults = stack.enter_context(
             _library(read, folder, library, embedding_model, reranker)
         )
-        agent = stack.enter_context(_agent(place, choice, timeout, image_model))
+        agent = stack.enter_context(opened_agent(place, choice, timeout, image_model))
         _say_empty(read, place)
         names = {"image_model": image_model or "", "reranker": reranker or ""}
         todo = plan(agent, read, folder, settings, faults=faults, **names)
@@ -249,23 +249,6 @@ def _library(
             library, faults = stack.enter_context(made)
         _say_some("not in the library", faults)
         yield library, faults
-
-
-@contextmanager
-def _agent(
-    library: Library, choice: Choice, timeout: float, image_model: str | None
-) -> Iterator[Agent]:
-    from .agent import Agent
-
-    with Agent(
-        library,
-        choice.profile,
-        chat_model=choice.chat_model,
-        endpoint=choice.endpoint,
-        timeout=timeout,
-        image_model=image_model or None,
-    ) as agent:
-        yield agent
 
 
 @contextmanager

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from langchain_core.language_models import BaseChatModel
 
+from ...tools.image_models.around import Around
 from ...tools.image_models.base import (
-    Capabilities,
     Estimate,
     GeneratedImage,
     ImageModel,
@@ -74,7 +74,7 @@ def _seeded(chat_model: BaseChatModel, shift: int) -> BaseChatModel:
     return chat_model.model_copy(update={"seed": own + shift})
 
 
-class Painter:
+class Painter(Around):
     """An `ImageModel` with other seeds than it is asked for, which notes how long it draws.
 
     Args:
@@ -86,24 +86,9 @@ class Painter:
     """
 
     def __init__(self, model: ImageModel, shift: int) -> None:
-        self.model = model
+        super().__init__(model)
         self.shift = shift
         self.seconds: list[float] = []
-
-    @property
-    def name(self) -> str:
-        """The model's."""
-        return self.model.name
-
-    @property
-    def revision(self) -> str:
-        """The model's."""
-        return self.model.revision
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """The model's."""
-        return self.model.capabilities
 
     def estimate(self, request: ImageRequest) -> Estimate:
         """The model's."""

@@ -21,8 +21,8 @@ from uuid import uuid4
 
 from ...errors import ModelError, SourceError
 from ..user_cache import user_cache
+from .around import Around
 from .base import (
-    Capabilities,
     DrawsMany,
     Estimate,
     GeneratedImage,
@@ -147,7 +147,7 @@ class PictureCache:
             used -= size
 
 
-class Remembering:
+class Remembering(Around):
     """An `ImageModel` that does not draw the same picture twice.
 
     Args:
@@ -156,23 +156,8 @@ class Remembering:
     """
 
     def __init__(self, model: ImageModel, cache: PictureCache | None) -> None:
-        self.model = model
+        super().__init__(model)
         self.cache = cache
-
-    @property
-    def name(self) -> str:
-        """The model's."""
-        return self.model.name
-
-    @property
-    def revision(self) -> str:
-        """The model's."""
-        return self.model.revision
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """The model's."""
-        return self.model.capabilities
 
     def estimate(self, request: ImageRequest, together: int = 1) -> Estimate:
         """The model's, whether or not the pictures are there; see `DrawsMany.estimate`."""
