@@ -1,11 +1,15 @@
-"""Two small CLIP text encoders that have learnt from MiniLM what words mean.
+"""Two small CLIP text encoders that have learnt from MiniLM what words mean, and how things look.
 
     python examples/pocket/text.py --out demo/pocket --total 25
 
 The pooled embedding of the second encoder is MiniLM's sentence embedding, and a linear map of both
 encoders' token states (the layer that SDXL reads) is MiniLM's state of each word: so "puppy" lies
-near "dog" though no picture was ever called so. Texts are training captions and general words; what
-`emoji.Split` keeps back is never put together with a picture here either. Knows no pictures.
+near "dog" though no picture was ever called so. From the same embedding and from the last state a
+linear map tells the latents of the picture that a caption names: what CLIP learns of pictures, and
+what spares the U-Net, which costs ten times as much a sample, most of learning names by heart.
+Texts are training captions and general words; a general word stands for the picture whose caption
+the teacher finds nearest, if near enough. Nobody but the teacher says what a word means that
+`emoji.Split` keeps back. Needs the trained autoencoder.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +30,7 @@ from torch.nn import functional as F
 
 from limner.examples.pocket.emoji import Split, load
 from limner.examples.pocket.scenes import Scenes
-from limner.examples.pocket.training import Plan, Stage, attention, parser, train
+from limner.examples.pocket.training import Plan, Stage, attention, in_turn, parser, train
 
 __all__ = ["Reader", "TextStage", "encoded", "encoders", "small_tokenizer", "tokenized"]
 
@@ -33,6 +38,11 @@ TOKENS = 32
 """Of a prompt, its two marks included; longer prompts are read in windows."""
 _VOCABULARY = 6144
 _TEACHER = 384
+_CODES = 256
+"""Directions in which pictures differ most; they hold 94 % of the variance of their latents."""
+_PICTURES = 2.0  # weight of pictures beside the teacher's
+_ALIKE = 0.5  # cosine from which on a general word stands for a picture
+_NONE, _UNTOLD = -1, -2  # in place of a picture's number
 _SEED = 3_000_000
 _WORDS = Path("/usr/share/dict/american-english")
 
@@ -160,13 +170,59 @@ def _by_word(states: Tensor, owners: Sequence[int | None], words: int) -> Tensor
 
 
 class Reader(nn.Module):
-    """Both encoders and the map to the teacher's word states, which is not kept."""
+    """Both encoders, and maps to the teacher's word states and to pictures, which are not kept."""
 
     def __init__(self, tokens: int, end: int) -> None:
         super().__init__()
         one, two = encoders(tokens, end)
         self.one, self.two = one, two
         self.words = nn.Linear(96 + 160, _TEACHER)
+        looks = [nn.Linear(96 + 160, _CODES), nn.Linear(_TEACHER, _CODES)]
+        for look in looks:  # at random they would be eighty times as wrong as no guess
+            nn.init.zeros_(look.weight)
+            nn.init.zeros_(look.bias)
+        self.looks = nn.ModuleList(looks)
+
+    @torch.no_grad()
+    def start_from(self, numbers: Sequence[int], meanings: Tensor) -> None:
+        """Let tokens that are words begin as what the teacher takes them for.
+
+        Args:
+            numbers: of tokens.
+            meanings: the teacher's embedding of each, ``(n, 384)``.
+        """
+        meanings = meanings - meanings.mean(0)
+        for encoder in (self.one, self.two):
+            table = encoder.get_input_embeddings().weight
+            torch.manual_seed(_SEED)
+            main = torch.pca_lowrank(meanings, table.shape[1], center=False)[2]
+            found = meanings @ main
+            table[list(numbers)] = (found * table.std() / found.std()).to(table)
+
+
+@torch.no_grad()
+def pictured(out: Path, size: int) -> Tensor:
+    """How each picture of the font looks: its latents' main components, ``(n, 256)``.
+
+    Scaled so that guessing the mean of all costs one.
+    """
+    import diffusers
+
+    from limner.examples.pocket.render import references
+
+    kind: Any = diffusers.AutoencoderKL
+    vae = kind.from_pretrained(out / "vae" / "model").eval()
+    parts = torch.split(references(size, out), 64)
+    latents = torch.cat([vae.encode(part).latent_dist.mean.flatten(1) for part in parts])
+    drawn = torch.tensor([emoji.drawn for emoji in load()])
+    latents -= latents[drawn].mean(0)
+    torch.manual_seed(_SEED)
+    codes: Tensor = latents @ torch.pca_lowrank(latents[drawn], _CODES, center=False)[2]
+    return codes / codes[drawn].square().sum(1).mean().sqrt()
+
+
+def _only(numbers: set[int]) -> int:
+    return numbers.pop() if len(numbers) == 1 else _NONE
 
 
 class TextStage(Stage):
@@ -174,12 +230,13 @@ class TextStage(Stage):
 
     name = "text"
 
-    def __init__(self, plan: Plan, captions: int = 24_000, words: int = 20_000) -> None:
+    def __init__(self, plan: Plan, captions: int = 40_000, words: int = 20_000) -> None:
         torch.manual_seed(plan.seed)
         self._split = Split(plan.seed)
         folder = plan.out / self.name / "tokenizer"
-        if not (folder / "tokenizer_config.json").exists():
-            small_tokenizer(self._split).save_pretrained(folder)
+        with in_turn(plan):
+            if not (folder / "tokenizer_config.json").exists():
+                small_tokenizer(self._split).save_pretrained(folder)
         self.tokenizer = _read_tokenizer(folder)
         self.model: Any = Reader(len(self.tokenizer), self.tokenizer.eos_token_id).to(plan.device)
         self._teacher = Teacher(plan.device)
@@ -189,25 +246,60 @@ class TextStage(Stage):
         self._kept = [general[i] for i in order[:300] if len(general[i]) > 3]
         self._words = [general[i] for i in sorted(order[300:])]
         self._plan = plan
-        self._texts = self._corpus(captions)
-        self._taught = self._asked()
+        told = self._corpus(captions)
+        self._texts = [text.replace(",", " ,").split() for text, _ in told]
+        with in_turn(plan):
+            self._taught = self._asked()
+        owners = torch.tensor([owner for _, owner in told])
+        self._captions = (owners >= 0).nonzero()[:, 0].numpy()
+        self._owners = self._with_the_teachers(owners)
+        self._codes = pictured(plan.out, plan.size).to(plan.device)
+        self.model.start_from(*self._whole_words())
 
-    def _corpus(self, captions: int) -> list[list[str]]:
-        """Texts in words: captions, all names and keywords, general words alone and in pairs."""
+    def _corpus(self, captions: int) -> list[tuple[str, int]]:
+        """Captions, names, keywords, general words alone and in pairs.
+
+        Each with the picture that it names, `_NONE`, or `_UNTOLD` where the teacher is to say.
+        """
         random = np.random.default_rng((_SEED, self._plan.seed))
         scenes = self._scenes.batch(_SEED + self._plan.seed, 0, captions)
-        texts = [scene.captions[0] for scene in scenes]
-        for emoji in load():
-            texts += [emoji.name, *self._split.words(emoji)]
-        texts += self._words
+        told = [(scene.captions[0], _only({o.number for o in scene.objects})) for scene in scenes]
+        for number, emoji in enumerate(load()):
+            owner = number if emoji.drawn else _NONE
+            told += [(word, owner) for word in (emoji.name, *self._split.words(emoji))]
+        told += [(word, _UNTOLD) for word in self._words]
         for a, b in random.choice(self._words, (len(self._words) // 2, 2)):
-            texts.append(f"{'a ' if random.random() < 0.5 else ''}{a} {b}")
-        return [text.replace(",", " ,").split() for text in texts]
+            told.append((f"{'a ' if random.random() < 0.5 else ''}{a} {b}", _UNTOLD))
+        return told
+
+    def _with_the_teachers(self, owners: Tensor) -> Tensor:
+        """Owners; where untold, that of the caption or name that the teacher finds nearest."""
+        sentences = self._taught["sentences"].float()
+        known, asked = ((owners >= 0).nonzero()[:, 0], (owners == _UNTOLD).nonzero()[:, 0])
+        found = owners.clone()
+        for part in torch.split(asked, 1024):
+            alike, nearest = (sentences[part] @ sentences[known].T).max(1)
+            found[part] = torch.where(alike >= _ALIKE, owners[known[nearest]], _NONE)
+        return found
+
+    def _whole_words(self) -> tuple[list[int], Tensor]:
+        """Tokens that are words of their own, and the teacher's embeddings of them."""
+        found = {
+            token.removesuffix("</w>"): number
+            for token, number in self.tokenizer.get_vocab().items()
+            if re.fullmatch(r"[a-z]{2,}</w>", token)
+        }
+        words = sorted(found)
+        parts = [self._teacher([[word] for word in words[at : at + 256]])[0]
+                 for at in range(0, len(words), 256)]  # fmt: skip
+        return [found[word] for word in words], torch.cat(parts).cpu()
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
         """See `Stage.loss`."""
         random = np.random.default_rng((_SEED + self._plan.seed, step))
-        rows_of = random.integers(len(self._texts), size=self._plan.batch)
+        half = self._plan.batch // 2
+        any_text = random.integers(len(self._texts), size=self._plan.batch - half)
+        rows_of = np.concatenate([random.choice(self._captions, half), any_text])
         texts = [self._texts[row] for row in rows_of]
         wanted, of_words = self._answers(rows_of)
         ids, ends = self._read(texts)
@@ -223,8 +315,25 @@ class TextStage(Stage):
         scale = wanted * math.sqrt(_TEACHER)
         made = F.normalize(pooled, dim=-1)
         between = (made @ made.T - wanted @ wanted.T).square().mean()
+        last = states[torch.arange(len(texts)), torch.tensor([(e or [0])[-1] + 1 for e in ends])]
+        unlike = self._unlike(self._owners[torch.from_numpy(rows_of)], last, made)
         loss = (pooled - scale).square().mean() + (1 - same) + (1 - words) + 20 * between
-        return loss, {"sentences": float(same.detach()), "words": float(words.detach())}
+        return loss + _PICTURES * unlike, {
+            "sentences": float(same.detach()),
+            "words": float(words.detach()),
+            "unlike": float(unlike.detach()) / 2,
+        }
+
+    def _unlike(self, owners: Tensor, last: Tensor, pooled: Tensor) -> Tensor:
+        """How far from the named pictures' codes the two maps lead; 2 where both know nothing."""
+        named = owners >= 0
+        codes = self._codes[owners[named]]
+        given = (last[named], math.sqrt(_TEACHER) * pooled[named])
+        return sum(
+            ((look(of).float() - codes).square().sum(1).mean()
+             for look, of in zip(self.model.looks, given, strict=True)),
+            start=torch.zeros(()),
+        )  # fmt: skip
 
     def _asked(self) -> dict[str, Tensor]:
         """The teacher's answers to all texts, asked once and kept on disk in half precision."""

@@ -1,8 +1,9 @@
 """One loop for every model of the recipe: seeded steps, a budget of minutes, checkpoints, a log.
 
 A step depends on the seed and its number alone, so what is interrupted goes on as if it had not
-been. A checkpoint is a folder of safetensors shards that appears whole or not at all. Knows nothing
-of what is trained.
+been. A checkpoint is a folder of safetensors shards that appears whole or not at all. Processes
+that torchrun started train one model together, each on samples of its own; small layers gain more
+from a second process than from a second thread. Knows nothing of what is trained.
 """
 
 from __future__ import annotations
@@ -15,17 +16,21 @@ import re
 import shutil
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-__all__ = ["Plan", "Stage", "attention", "load_shards", "parser", "save_shards", "train"]
+__all__ = [
+    "Plan", "Stage", "attention", "in_turn", "load_shards", "parser", "save_shards",
+    "the_firsts", "train",
+]  # fmt: skip
 
 SHARD = 12_000_000
 """Most bytes of a file, so that a checkpoint can be carried between machines in pieces."""
@@ -42,13 +47,15 @@ class Plan:
         total: minutes of training over all calls; the learning rate falls to nothing at their end.
         steps: of training over all calls, in place of ``total``: the same weights every time.
         minutes: of this call; what is left is done by the same command. 0 for no limit.
-        batch: samples in a step.
+        batch: samples in a step of each process.
         rate: the highest learning rate.
         seed: of everything.
         size: side of a picture in pixels.
         device: ``cpu`` or ``cuda``.
         dtype: that the forward pass is computed in; weights are float32.
         compiled: whether ``torch.compile`` is used.
+        rank: of this process among those that train together.
+        ranks: how many they are.
     """
 
     out: Path
@@ -62,6 +69,8 @@ class Plan:
     device: str = "cpu"
     dtype: str = "float32"
     compiled: bool = False
+    rank: int = 0
+    ranks: int = 1
 
     @classmethod
     def of(cls, given: argparse.Namespace) -> Self:
@@ -75,7 +84,35 @@ class Plan:
         rate = given.rate * math.sqrt(batch / given.cpu_batch) ** 0.5
         return cls(given.out, given.total or given.minutes or 10.0, given.steps, given.minutes,
                    batch, rate, given.seed, given.size, device, dtype,
-                   device == "cuda" and not given.eager)  # fmt: skip
+                   device == "cuda" and not given.eager, *_joined())  # fmt: skip
+
+
+def _joined() -> tuple[int, int]:
+    """Rank and number of the processes that torchrun started; nought and one without it."""
+    if "WORLD_SIZE" not in os.environ:
+        return 0, 1
+    if not distributed.is_initialized():
+        distributed.init_process_group("gloo")
+    return distributed.get_rank(), distributed.get_world_size()
+
+
+@contextmanager
+def in_turn(plan: Plan) -> Iterator[None]:
+    """The first process does what follows, then the others, which find what it wrote."""
+    if plan.rank:
+        distributed.barrier()
+    yield
+    if plan.ranks > 1 and not plan.rank:
+        distributed.barrier()
+
+
+def the_firsts(value: float) -> float:
+    """A number of the first process, in all that train together."""
+    if not distributed.is_initialized():
+        return value
+    told = torch.tensor(value, dtype=torch.float64)
+    distributed.broadcast(told, 0)
+    return float(told)
 
 
 def dtype_here(device: str) -> str:
@@ -168,8 +205,9 @@ def train(stage: Stage, plan: Plan) -> bool:
         for group in optimizer.param_groups:
             group["lr"] = group["rate"] * _slope(state, plan)
         with _precision(plan):
-            loss, figures = stage.loss(state.step)
+            loss, figures = stage.loss(state.step * plan.ranks + plan.rank)
         loss.backward()  # type: ignore[no-untyped-call]
+        _averaged(list(parameters.values()), plan)
         norm = float(nn.utils.clip_grad_norm_(parameters.values(), 1.0))
         if math.isfinite(norm):
             optimizer.step()
@@ -179,19 +217,35 @@ def train(stage: Stage, plan: Plan) -> bool:
                              1 - decay)  # fmt: skip
         state.step += 1
         clock.tick(float(loss.detach()), figures)
-        if clock.save_due():
+        if clock.save_due() and not plan.rank:
             _save(folder, state, parameters, average, optimizer)
-    if state.step > began:
+    if state.step > began and not plan.rank:
         _save(folder, state, parameters, average, optimizer)
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(average[name])
     stage.model.eval()
-    stage.export(folder)
+    if not plan.rank:
+        stage.export(folder)
+    if plan.ranks > 1:
+        distributed.barrier()
     done = _share(state, plan) >= 1
     left = "done" if done else f"{100 * _share(state, plan):.0f} % done; the same command goes on"
-    print(f"{stage.name}: step {state.step}, {state.seconds / 60:.1f} min, {left}", flush=True)
+    if not plan.rank:
+        print(f"{stage.name}: step {state.step}, {state.seconds / 60:.1f} min, {left}", flush=True)
     return done
+
+
+def _averaged(parameters: Sequence[nn.Parameter], plan: Plan) -> None:
+    """Gradients become their mean over the processes."""
+    if plan.ranks == 1:
+        return
+    grads = [p.grad for p in parameters if p.grad is not None]
+    flat = torch.cat([grad.flatten() for grad in grads])
+    distributed.all_reduce(flat)
+    flat /= plan.ranks
+    parts = torch.split(flat, [grad.numel() for grad in grads])
+    torch._foreach_copy_(grads, [part.view_as(g) for part, g in zip(parts, grads, strict=True)])
 
 
 def _share(state: _State, plan: Plan) -> float:
@@ -212,11 +266,12 @@ class _Clock:
 
     def __init__(self, state: _State, plan: Plan, name: str, log: Path) -> None:
         self._state, self._plan, self._name, self._log = state, plan, name, log
-        self._last = self._began = self._saved = self._told = time.monotonic()
+        self._last = self._saved = self._told = time.monotonic()
+        self._began = state.seconds
         self._steps, self._losses = 0, list[float]()
 
     def is_over(self) -> bool:
-        return 0 < self._plan.minutes * 60 <= time.monotonic() - self._began
+        return 0 < self._plan.minutes * 60 <= self._state.seconds - self._began
 
     def save_due(self) -> bool:
         due = time.monotonic() - self._saved > _SAVE_EVERY
@@ -227,11 +282,13 @@ class _Clock:
         now = time.monotonic()
         self._state.seconds += now - self._last
         self._last = now
+        self._state.seconds = the_firsts(self._state.seconds)  # all stop at the same step
         self._steps += 1
         self._losses.append(loss)
-        if now - self._told < _TELL_EVERY and _share(self._state, self._plan) < 1:
+        quiet = now - self._told < _TELL_EVERY and _share(self._state, self._plan) < 1
+        if quiet or self._plan.rank:
             return
-        speed = self._steps * self._plan.batch / max(now - self._told, 1e-9)
+        speed = self._steps * self._plan.batch * self._plan.ranks / max(now - self._told, 1e-9)
         share = _share(self._state, self._plan)
         left = self._state.seconds * (1 / share - 1) / 60
         row = {

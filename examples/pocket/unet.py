@@ -62,6 +62,7 @@ def small_unet(side: int, widths: tuple[int, ...] = (64, 128, 144)) -> Any:
         norm_num_groups=16,
         attention_head_dim=tuple(width // 32 for width in widths),  # SDXL's name for heads
         use_linear_projection=True,
+        resnet_time_scale_shift="scale_shift",
         cross_attention_dim=96 + 160,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
@@ -114,10 +115,14 @@ class UNetStage(Stage):
         self._unet: Any = torch.compile(unet) if plan.compiled else unet
         self._pool = Pool(
             Scenes(Split(plan.seed), _JITTER, shares=_SHARES),
-            Renderer(plan.size, plan.out, plan.device), vae,
-            lambda captions: tokenized(self._tokenizer, captions), plan.out / self.name / "pool",
-            plan.seed, shard, reuse=4 if plan.device == "cuda" else 6,
-        )  # fmt: skip
+            Renderer(plan.size, plan.out, plan.device),
+            vae,
+            lambda captions: tokenized(self._tokenizer, captions),
+            plan.out / self.name / f"pool-{plan.rank}",
+            plan.seed + 1_000 * plan.rank,
+            shard,
+            reuse=4 if plan.device == "cuda" else 12,
+        )
         self._nothing = tokenized(self._tokenizer, [""]).to(plan.device)
         self._kept = kept_signal().to(plan.device)
 
@@ -132,7 +137,7 @@ class UNetStage(Stage):
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
         """See `Stage.loss`."""
         plan = self._plan
-        latents, ids = self._pool.batch(step, plan.batch)
+        latents, ids = self._pool.batch(step // plan.ranks, plan.batch)
         random = torch.Generator().manual_seed(plan.seed * 1_000_003 + step)
         noise = torch.randn(latents.shape, generator=random).to(plan.device)
         # Evenly spread over the batch: less noise in the loss than times drawn one by one.

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -54,11 +57,14 @@ def small(patch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)
 
 
-def prepared(trained: Path, out: Path) -> Path:
-    """A fresh recipe that has what earlier stages made."""
+NEEDS = {"text": ("vae",), "unet": ("vae", "text")}
+
+
+def prepared(trained: Path, out: Path, name: str = "unet") -> Path:
+    """A fresh recipe that has what the stages before one made."""
     out.mkdir()
-    for name in ("vae", "text", "glyphs-64.npy"):
-        (out / name).symlink_to(trained / name)
+    for needed in (*NEEDS.get(name, ()), "glyphs-64.npy"):
+        (out / needed).symlink_to(trained / needed)
     return out
 
 
@@ -76,9 +82,7 @@ def test_interrupted_training_is_unbroken_training(
     small(monkeypatch)
     found = {}
     for kind in ("whole", "broken"):
-        out = tmp_path / kind
-        if name == "unet":
-            prepared(trained, out)
+        out = prepared(trained, tmp_path / kind, name)
         plan = Plan(out, steps=4, batch=4)
         if kind == "broken":
             monkeypatch.setattr(training, "_SAVE_EVERY", -1.0)
@@ -129,6 +133,27 @@ def test_other_seeds_and_other_steps_train_otherwise(tmp_path: Path) -> None:
     losses = [float(stage.loss(step)[0].detach()) for step in (0, 0, 1)]
     assert losses[0] == losses[1] != losses[2]
     assert float(VaeStage(replace(plan, seed=1)).loss(0)[0].detach()) != losses[0]
+
+
+def test_processes_train_one_model_together(tmp_path: Path) -> None:
+    plan = Plan(tmp_path / "alone", steps=1, batch=4, dtype="float32")
+    together = replace(plan, out=tmp_path / "together")
+    script = "from limner.examples.pocket.vae import main; main()"
+    (tmp_path / "vae.py").write_text(script, encoding="utf-8")
+    given = ["--out", str(together.out), "--steps", "1", "--batch", "4", "--dtype", "float32"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    subprocess.run([*command, str(tmp_path / "vae.py"), *given], check=True, env=environment)
+    torch.set_num_threads(1)
+    stage = VaeStage(plan)
+    both = (stage.loss(0)[0] + stage.loss(1)[0]) / 2
+    stage.loss = lambda step: (both, {})  # type: ignore[method-assign]
+    assert train(stage, plan)
+    ours, theirs = (load_shards(p.out / "vae" / "checkpoint-00000001", "weights")
+                    for p in (plan, together))  # fmt: skip
+    for name, weight in ours.items():
+        assert torch.allclose(weight, theirs[name], atol=2e-5), name
+    assert len((together.out / "vae" / "log.jsonl").read_text().splitlines()) == 1
 
 
 def test_shards_are_small_enough_to_carry(tmp_path: Path) -> None:
@@ -198,6 +223,30 @@ def test_texts_are_read_word_by_word_as_at_once(reading: TextStage) -> None:
         short = encoded(reading.model.one, reading.model.two, whole[:3, : ids.shape[1]])
         long = encoded(reading.model.one, reading.model.two, whole[:3])
     assert torch.allclose(short[1], long[1], atol=1e-5)  # padding changes nothing before it
+
+
+def test_words_begin_as_what_the_teacher_takes_them_for(reading: TextStage) -> None:
+    fresh = text.Reader(len(reading.tokenizer), reading.tokenizer.eos_token_id)
+    numbers, meanings = reading._whole_words()
+    fresh.start_from(numbers, meanings)
+    said = {reading.tokenizer.convert_ids_to_tokens(n): i for i, n in enumerate(numbers)}
+    dog, cat, house = (said[f"{word}</w>"] for word in ("dog", "cat", "house"))
+    for encoder in (fresh.one, fresh.two):
+        rows = encoder.get_input_embeddings().weight[torch.tensor(numbers)]
+        near = torch.cosine_similarity(rows[dog], rows[[cat, house]])
+        assert near[0] > near[1]
+
+
+def test_pictures_codes_tell_pictures_apart(trained: Path, reading: TextStage) -> None:
+    codes = text.pictured(trained, 64)
+    assert codes.shape == (len(load()), 256)
+    drawn = codes[[i for i, emoji in enumerate(load()) if emoji.drawn]]
+    assert float(drawn.square().sum(1).mean()) == pytest.approx(1, abs=1e-3)
+    assert torch.allclose(drawn.mean(0), torch.zeros(256), atol=1e-4)
+    named = {" ".join(t): int(o) for t, o in zip(reading._texts, reading._owners, strict=True)}
+    numbers = {emoji.name: i for i, emoji in enumerate(load())}
+    assert named["dog face"] == numbers["dog face"]
+    assert all(load()[owner].drawn for owner in named.values() if owner >= 0)
 
 
 def test_every_byte_can_be_read(reading: TextStage) -> None:
