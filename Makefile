@@ -1,4 +1,4 @@
-# make demo   a small handbook, three questions, demo/answer.html
+# make demo   a small handbook, four questions, demo/answer.html
 # make test   ruff, mypy --strict and pytest, in the same environment
 # make test-long   the tests that take minutes: a compiled model, the pocket recipe's training
 PYTHON ?= python3

@@ -36,7 +36,15 @@ from .edits import UNCHANGED, Changes, Edit, command_of, drawings_of, numbers_in
 from .events import AnswerReady, Event, Failed, SourcesFound, StepFinished, TextDelta, ToolCalled
 from .grading import CALIBRATIONS
 from .own_tools import approver, own_tools
-from .profiles import TIMEOUT, Choice, chat_model_of, label_of
+from .profiles import (
+    NO_IMAGE_MODEL,
+    TIMEOUT,
+    Choice,
+    Profile,
+    chat_model_of,
+    image_model_of,
+    label_of,
+)
 from .questions import checked_question
 from .redrawing import possible
 from .sessions import Session, Sessions
@@ -66,8 +74,10 @@ class Agent:
             for the profile ``server``, and naming another profile beside it is an error. Its key
             comes from the variable ``LIMNER_CHAT_KEY``. No other variable is looked at.
         timeout: seconds without a word after which a server is given up.
-        image_model: draws: an object, a folder, or a name of the hub. What one by name has drawn
-            before is not drawn again.
+        image_model: draws, in place of the profile's: an object, a folder, a name of the hub or of
+            a model that is shipped; ``"none"`` for nothing, which is also what a LangChain chat
+            model of your own has where nothing is named. What one by name has drawn before is not
+            drawn again.
         picture_checker: looks at what was drawn, before the chat model is asked to.
         previews: whether `PictureStep` brings a small picture of how far a drawing has come.
         session: the name of a conversation to go on with; its earlier turns are told to the chat
@@ -107,6 +117,8 @@ class Agent:
     ) -> None:
         self.library = library
         named = chat_model if isinstance(chat_model, str) else None
+        if image_model is None and not isinstance(chat_model, str | None):
+            image_model = NO_IMAGE_MODEL
         choice = Choice(profile, named, endpoint)
         self.profile = choice.amounts_to()
         self.sessions = Sessions(library.folder)
@@ -118,7 +130,7 @@ class Agent:
             chat_model = chat_model_of(choice, encoder, timeout)
         self._work = replace(
             self._workbench(chat_model, encoder),
-            image_model=_by_name(image_model) if isinstance(image_model, str) else image_model,
+            image_model=_drawing(image_model, self.profile),
             picture_checker=picture_checker,
             previews=previews,
             tools=own_tools(tools),
@@ -383,8 +395,11 @@ def _answer_of(events: Iterator[Event]) -> Answer:
     raise ModelError("the turn ended without an answer")
 
 
-def _by_name(name: str) -> ImageModel:
+def _drawing(named: ImageModel | str | None, profile: Profile) -> ImageModel | None:
     from ..tools.image_models.cache import PictureCache, Remembering
     from ..tools.image_models.opening import open_model
 
-    return Remembering(open_model(name), PictureCache.of_user())
+    if named is not None and not isinstance(named, str):
+        return named
+    name = image_model_of(profile, named)
+    return Remembering(open_model(name), PictureCache.of_user()) if name else None

@@ -44,7 +44,7 @@ from .cli_library import register as register_library
 from .cli_lora import register as register_lora
 from .cli_models import register as register_models
 from .cli_sweep import register as register_sweep
-from .profiles import TIMEOUT
+from .profiles import TIMEOUT, image_model_of
 from .questions import checked_question
 
 if TYPE_CHECKING:
@@ -153,7 +153,8 @@ def ask(
     images = [_attachment(name) for name in attach or []]
     for image in images:
         _check(image)
-    needs_none = attach or (image_model and _to_be_drawn(question))
+    draws = image_model_of(choice.amounts_to(), image_model or None)
+    needs_none = attach or (draws and _to_be_drawn(question))
     place = opened_library if needs_none else existing_library
     with (
         place(library, embedding_model, reranker) as opened,
@@ -299,7 +300,7 @@ def doctor(
 def demo(
     out: Annotated[Path, typer.Option(help="Where the demo's library and page go.")] = Path("demo"),
 ) -> None:
-    """Index a small handbook and ask it three questions.
+    """Index a small handbook and ask it four questions.
 
     The answers go into demo/answer.html.
     """

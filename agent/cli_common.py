@@ -297,7 +297,7 @@ def opened_agent(
         library: answers come from it.
         choice: of the chat model.
         timeout: seconds that its server may be silent.
-        image_model: folder or name; empty for none.
+        image_model: folder or name; empty for the profile's own.
         session: of the conversation; None for none.
     """
     from .agent import Agent

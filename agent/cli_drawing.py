@@ -12,6 +12,7 @@ import typer
 
 from ..errors import ModelMissing, SourceError, UserError
 from .cli_common import JsonOption, print_json, screen
+from .profiles import PROFILES, image_model_of
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -28,8 +29,8 @@ ImageModelOption = Annotated[
     typer.Option(
         "--image-model",
         envvar="LIMNER_IMAGE_MODEL",
-        help="Folder or hub name of SDXL, SDXL-Turbo, SD 1.5, LCM or Janus; 'BASE + REFINER' for "
-        "both of SDXL.",
+        help="pocket-sdxl, or folder or hub name of SDXL, SDXL-Turbo, SD 1.5, LCM or Janus; "
+        "'BASE + REFINER' for both of SDXL; none.",
     ),
 ]
 
@@ -151,19 +152,21 @@ def _told(signed: Signed | None, others: Claims) -> dict[str, object]:
 
 
 def opened_model(name: str | None) -> ImageModel:
-    """The image model that was named.
+    """The image model that was named, else the one that is shipped.
 
     Raises:
-        ModelMissing: none was, or it is not there.
+        ModelMissing: it is not there.
+        UserError: ``none`` is to draw.
     """
     from ..tools.image_models.opening import open_model
 
-    if not name:
-        raise ModelMissing(
-            "nothing is named to draw with, and the embedded profile has no image model yet",
-            "--image-model FOLDER of a diffusers model such as SDXL, or set LIMNER_IMAGE_MODEL",
+    drawing = image_model_of(PROFILES["embedded"], name or None)
+    if not drawing:
+        raise UserError(
+            "nothing draws: the image model is 'none'",
+            "--image-model pocket-sdxl (LIMNER_IMAGE_MODEL counts too)",
         )
-    return open_model(name)
+    return open_model(drawing)
 
 
 def _check_target(out: Path) -> None:

@@ -34,7 +34,7 @@ from .cli_common import (
 from .cli_drawing import ImageModelOption, counting_bar
 from .cli_eval_judge import register as register_judge
 from .cli_eval_reports import register as register_reports
-from .profiles import TIMEOUT, Choice
+from .profiles import TIMEOUT, Choice, image_model_of
 
 if TYPE_CHECKING:
     from ..index.library import Library
@@ -145,7 +145,8 @@ def run(
         )
         agent = stack.enter_context(opened_agent(place, choice, timeout, image_model))
         _say_empty(read, place)
-        names = {"image_model": image_model or "", "reranker": reranker or ""}
+        drawing = image_model_of(agent.profile, image_model or None)
+        names = {"image_model": drawing, "reranker": reranker or ""}
         todo = plan(agent, read, folder, settings, faults=faults, **names)
         _say_plan(todo)
         gc.freeze()  # what is loaded by now need not be gone through again and again

@@ -18,7 +18,7 @@ __all__ = ["register"]
 def register(app: typer.Typer) -> None:
     """Give an application these commands."""
     models = typer.Typer(
-        help="Models of the hub: which, where, and fetching one.",
+        help="Models, shipped and of the hub: which, where, and fetching one.",
         no_args_is_help=True,
         rich_markup_mode=None,
     )
@@ -35,7 +35,7 @@ def ls(json: JsonOption = False) -> None:
     if json:
         print_json([{**_dict(place), "option": known.role} for known, place in places])
         return
-    rows = [(k.name, k.role, place.revision[:12] or "newest", _here(place)) for k, place in places]
+    rows = [(k.name, k.role, _version(place), _here(place)) for k, place in places]
     screen().print_table(("model", "option", "revision", "here"), rows)
     screen().say(f"looked for in {cache_folder()}; limner models pull NAME fetches one")
 
@@ -85,6 +85,10 @@ def _dict(place: Place) -> dict[str, object]:
         "missing": list(place.missing),
         "bytes": place.size,
     }
+
+
+def _version(place: Place) -> str:
+    return place.revision[:12] or ("newest" if "/" in place.name else "shipped")
 
 
 def _here(place: Place) -> str:

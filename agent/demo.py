@@ -1,4 +1,4 @@
-"""The demo: a small handbook, three questions, a page. Uses only what any program could."""
+"""The demo: a small handbook, four questions, a page. Uses only what any program could."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ QUESTIONS: tuple[tuple[str, str | None], ...] = (
     ("Which machines are the loudest?", None),
     ("How do I fix this?", "mac-vpn.png"),
     ("Show me the floor plan of the workshop.", None),
+    ("Draw a hammer.", None),
 )
-"""Three questions to the handbook, the second with a screenshot."""
+"""Questions to the handbook, the second with a screenshot; the last asks for a new picture."""
 
 
 def run(out: Path, screen: Screen, on_progress: Callable[[Progress], None] | None = None) -> Path:
-    """Index the handbook that comes with Limner, ask it three questions, write a page.
+    """Index the handbook that comes with Limner, ask it four questions, write a page.
 
     Args:
         out: gets ``library/`` and ``answer.html``; a second run re-embeds nothing.
@@ -49,6 +50,6 @@ def run(out: Path, screen: Screen, on_progress: Callable[[Progress], None] | Non
                 screen.print_question(question, [shot] if shot else [])
                 turns.append((question, agent.ask(question, images)))
                 screen.print_answer(turns[-1][1])
-            page = save_page(turns, out / "answer.html", "Three questions to a handbook")
+            page = save_page(turns, out / "answer.html", "Four questions to a handbook")
     screen.print(f"The answers as a page: {page}")
     return page

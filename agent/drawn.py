@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from ..errors import UserError
 from ..tools.image_models.base import GeneratedImage
 from ..tools.image_models.provenance import Claims, Signed, without_place
+from ..tools.model_files import SHIPPED
 from .plain_text import clean
 
 __all__ = [
@@ -147,9 +148,13 @@ _FOLDER = "FOLDER/OF/"
 
 
 def _placed(model: str) -> str:
-    """A model as it is to be typed: names of the hub have an owner, others are of folders."""
+    """A model as it is to be typed.
+
+    Names of the hub have an owner, and few are shipped; all others are of folders.
+    """
     parts = model.split(" + ")
-    return " + ".join(part if "/" in part else f"{_FOLDER}{part}" for part in parts)
+    named = (part if "/" in part or part in SHIPPED else f"{_FOLDER}{part}" for part in parts)
+    return " + ".join(named)
 
 
 def _arguments(drawn: GeneratedImage) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The models of the hub that Limner knows, whether they are here, and fetching one.
+"""The models that Limner knows, of the hub and its own, whether they are here, and fetching one.
 
 Looks into the Hugging Face cache; loads no model. Only `pull` asks the network.
 """
@@ -13,7 +13,7 @@ from glob import escape
 from pathlib import Path
 
 from ..errors import ModelError, ModelMissing, UserError
-from ..tools.model_files import HUB_REVISIONS, need_safetensors, wanted_files
+from ..tools.model_files import HUB_REVISIONS, SHIPPED, need_safetensors, wanted_files
 from ..tools.paths import typed_path
 
 __all__ = ["KNOWN", "Known", "Place", "cache_folder", "place_of", "pull"]
@@ -31,7 +31,7 @@ class Known:
     """A model that Limner is made for.
 
     Attributes:
-        name: on the hub.
+        name: on the hub; a word without a slash is shipped with Limner.
         role: the option that takes it.
     """
 
@@ -48,6 +48,7 @@ KNOWN = (
     *_family("--chat-model", "Qwen/Qwen2.5-VL-{}-Instruct", "3B", "7B", "32B", "72B"),
     *_family("--chat-model", "Qwen/Qwen3-VL-{}-Instruct", "2B", "4B", "8B", "32B"),
     *_family("--chat-model", "llava-hf/llava-onevision-qwen2-{}-ov-hf", "0.5b", "7b"),
+    *_family("--image-model", "{}", *SHIPPED),
     *_family("--image-model", "stabilityai/stable-diffusion-xl-{}-1.0", "base", "refiner"),
     *_family("--image-model", "{}", "stabilityai/sdxl-turbo"),
     *_family("--image-model", "stable-diffusion-v1-5/{}", "stable-diffusion-v1-5"),
@@ -92,13 +93,13 @@ def place_of(name: str) -> Place:
     """Where a model is looked for.
 
     Args:
-        name: of the hub, as ``Qwen/Qwen2-VL-2B-Instruct``, or a folder.
+        name: of the hub, as ``Qwen/Qwen2-VL-2B-Instruct``, of one that is shipped, or a folder.
 
     Raises:
         UserError: neither.
     """
-    if typed_path(name).is_dir():
-        folder, revision = typed_path(name), ""
+    if name in SHIPPED or typed_path(name).is_dir():
+        folder, revision = SHIPPED.get(name) or typed_path(name), ""
     else:
         _hub_name(name)
         revision = HUB_REVISIONS.get(name, "")
@@ -112,6 +113,8 @@ def place_of(name: str) -> Place:
 def pull(name: str) -> Place:
     """Download a model's weights, settings and tokenizer into the cache; no other file.
 
+    What is shipped is there.
+
     Args:
         name: of the hub.
 
@@ -120,6 +123,8 @@ def pull(name: str) -> Place:
         ModelMissing: it cannot be downloaded from here, and which of its files are not here.
         ModelError: it came without safetensors weights.
     """
+    if name in SHIPPED:
+        return place_of(name)
     _hub_name(name)
     failure = _fetched(name, HUB_REVISIONS.get(name, "") or None)
     place = place_of(name)

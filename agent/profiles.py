@@ -1,10 +1,10 @@
 """Which model fills which role. Knows names; loads nothing until a role is asked for.
 
-A profile names the chat model. What a person says now beats what a variable says for always: a
-variable that goes against the command line is left aside, so that ``--profile embedded`` sends
-nothing to the server that ``LIMNER_ENDPOINT`` names. Two of equal standing that contradict each
-other are an error. What passages are found with is the library's own matter, since its
-vectors are of one embedding model: ``Library.open`` and ``--embedding-model`` say which.
+A profile names the chat model and what draws. What a person says now beats what a variable says
+for always: a variable that goes against the command line is left aside, so that ``--profile
+embedded`` sends nothing to the server that ``LIMNER_ENDPOINT`` names. Two of equal standing that
+contradict each other are an error. What passages are found with is the library's own matter, since
+its vectors are of one embedding model: ``Library.open`` and ``--embedding-model`` say which.
 """
 
 from __future__ import annotations
@@ -21,12 +21,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LOCAL_CHAT_MODEL",
+    "NO_IMAGE_MODEL",
     "PROFILES",
     "TIMEOUT",
     "Choice",
     "Contradiction",
     "Profile",
     "chat_model_of",
+    "image_model_of",
     "label_of",
     "profile_of",
 ]
@@ -34,25 +36,32 @@ __all__ = [
 LOCAL_CHAT_MODEL = "Qwen/Qwen2-VL-2B-Instruct"
 """The chat model of the profile ``local`` where no other is named."""
 
+NO_IMAGE_MODEL = "none"
+"""Named as an image model: nothing is to be drawn."""
+
 TIMEOUT = 120.0
 """Seconds without a word after which a server is given up, where nothing else is said."""
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """The chat model of one way to run.
+    """The models of one way to run.
 
     Attributes:
         name: ``embedded``, ``local`` or ``server``.
         summary: for people, in a line.
+        image_model: draws where nothing else is named; empty for nothing.
     """
 
     name: str
     summary: str
+    image_model: str = ""
 
 
 PROFILES = {
-    "embedded": Profile("embedded", "no download, runs on a CPU; answers by quoting"),
+    "embedded": Profile(
+        "embedded", "no download, runs on a CPU; answers by quoting", "pocket-sdxl"
+    ),
     "local": Profile("local", "Qwen2-VL on this machine, or another model: --chat-model"),
     "server": Profile("server", "any OpenAI-compatible server: --endpoint"),
 }
@@ -67,6 +76,17 @@ def profile_of(name: str) -> Profile:
     if name not in PROFILES:
         raise DeveloperError(f"no profile {name!r}", f"one of: {', '.join(PROFILES)}")
     return PROFILES[name]
+
+
+def image_model_of(profile: Profile, named: str | None) -> str:
+    """The name of what draws; empty for nothing.
+
+    Args:
+        profile: whose own it is where nothing was named.
+        named: a folder, a name of the hub or of a model that is shipped, or ``none``.
+    """
+    name = profile.image_model if named is None else named.strip()
+    return "" if name == NO_IMAGE_MODEL else name
 
 
 class Contradiction(DeveloperError):

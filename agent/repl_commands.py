@@ -106,7 +106,7 @@ class Commands:
             UserError: there is no such command.
             Leave: the person wants to go.
         """
-        if line in ("exit", "quit"):
+        if line in ("exit", "quit", "/exit"):
             raise Leave
         name, _, argument = line.partition(" ")
         if not _COMMAND.fullmatch(name):

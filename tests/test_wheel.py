@@ -72,6 +72,7 @@ def test_the_wheel_holds_the_product_and_nothing_else(wheel: Path) -> None:
         "limner/examples/handbook/screens/vpn-error.png",
         "limner/examples/shots/mac-vpn.png",
         "limner/examples/questions/handbook.jsonl",
+        "limner/tools/image_models/pocket/pocket-sdxl/model_index.json",
     ):
         assert needed in names
     assert not any(name.startswith(("limner/tests", "limner/benchmarks")) for name in names)

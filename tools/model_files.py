@@ -10,12 +10,15 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from ..errors import LimnerError, ModelError, ModelMissing
+from .paths import typed_path
 
 __all__ = [
     "DIFFUSION_PARTS",
     "HUB_FILES",
     "HUB_REVISIONS",
+    "SHIPPED",
     "fingerprint",
+    "folder_of",
     "loading",
     "need_safetensors",
     "need_whole_weights",
@@ -41,6 +44,9 @@ HUB_FILES = (
 )
 """What of a model on the hub is fetched and looked for: weights, settings, tokenizer."""
 
+SHIPPED = {"pocket-sdxl": Path(__file__).parent / "image_models" / "pocket" / "pocket-sdxl"}
+"""Models that come with Limner: their names and their folders."""
+
 DIFFUSION_PARTS = (
     *("unet", "vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "scheduler"),
     *("safety_checker", "feature_extractor"),
@@ -51,6 +57,30 @@ _AGAIN = "download the model's files again"
 _SAMPLES = 64  # places at which a file of weights is looked at; the whole may be gigabytes
 _OWN_FORM = "take the model in a form that the installed libraries read by themselves"
 _PICKLED = ("*.bin", "*.pt", "*.pth")
+
+
+def folder_of(name: str) -> tuple[Path, str]:
+    """The folder of a model, and its commit where it is one of the hub.
+
+    Args:
+        name: of one that is shipped, a folder, or a name on the hub that was downloaded before.
+
+    Raises:
+        ModelMissing: it is none of these.
+        UserError: no name and no path.
+    """
+    if name in SHIPPED:
+        return SHIPPED[name], ""
+    folder = typed_path(name)
+    if folder.is_dir():
+        return folder, ""
+    if folder.is_file():
+        raise ModelMissing(
+            f"{folder} is a file; a model is a folder of files", f"try {folder.parent}"
+        )
+    if name.count("/") != 1 or folder.is_absolute() or name.startswith((".", "~")):
+        raise ModelMissing(f"{name}: no such folder", "limner models ls")
+    return snapshot(name)
 
 
 def snapshot(repository: str, revision: str = "") -> tuple[Path, str]:

@@ -2,8 +2,9 @@
 
     python examples/pocket/evaluate.py --out demo/pocket
 
-Prompts come from `emoji.Split`; pictures are held against all pictures of the font and shown to the
-judge, which was trained before. Knows nothing of training.
+Where nothing was trained there, the model that is shipped is evaluated. Prompts come from
+`emoji.Split`; pictures are held against all pictures of the font and shown to the judge, which was
+trained before. Knows nothing of training.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from limner.examples.pocket.render import Renderer, references
 from limner.examples.pocket.scenes import COLOURS, Background, Placed, Scene
 from limner.examples.pocket.sheets import sheet
 from limner.tools.image_models.schedulers import SCHEDULERS, scheduler_of
+from limner.tools.model_files import SHIPPED
 
 __all__ = ["Artist", "main"]
 
@@ -102,7 +104,9 @@ class Evaluation:
 
     def __init__(self, out: Path, count: int, seed: int) -> None:
         self.out, self.count, self.seed = out, count, seed
-        self.draw = Artist(out / "model")
+        trained = out / "model"
+        self.folder = trained if trained.is_dir() else SHIPPED["pocket-sdxl"]
+        self.draw = Artist(self.folder)
         own = out / "classifier" / "judge.safetensors"
         self.judge = judged(own.parent if own.exists() else Path(__file__).parent)
         self.split = Split(seed)
@@ -214,7 +218,7 @@ class Evaluation:
 
     def cost(self) -> dict[str, float]:
         """Seconds and memory of a picture in a fresh process, by Limner's loader."""
-        command = [sys.executable, "-c", _ONE, str(self.out / "model")]
+        command = [sys.executable, "-c", _ONE, str(self.folder)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         told: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
         told["threads"] = torch.get_num_threads()

@@ -14,7 +14,7 @@ import pytest
 from limner.agent.agent import Agent
 from limner.agent.conversation import Conversation
 from limner.agent.events import AnswerReady, Failed, ToolCalled
-from limner.agent.profiles import PROFILES, Choice, chat_model_of, label_of
+from limner.agent.profiles import PROFILES, Choice, chat_model_of, image_model_of, label_of
 from limner.errors import DeveloperError, ModelError, ModelMissing
 from limner.index.embeddings import HashEmbeddings
 from limner.index.library import Library
@@ -143,6 +143,27 @@ def test_the_models(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     assert first.invoke(QUESTION).text == REPLY and label_of(first) == f"letters at {address}"
     chat_model_of(Choice("server", "others", address), encoder).invoke(QUESTION)
     assert [c["body"]["model"] for c in stats(address)["calls"]] == ["letters", "others"]
+
+
+@pytest.mark.parametrize(
+    ("profile", "named", "drawing"),
+    [
+        ("embedded", None, "pocket-sdxl"), ("embedded", "none", ""), ("embedded", "DIR", "DIR"),
+        ("local", None, ""), ("server", None, ""), ("server", "pocket-sdxl", "pocket-sdxl"),
+    ],
+)  # fmt: skip
+def test_what_draws(profile: str, named: str | None, drawing: str) -> None:
+    assert image_model_of(PROFILES[profile], named) == drawing
+
+
+def test_a_chat_model_of_your_own_draws_with_nothing_unless_told(library: Library) -> None:
+    with Agent(library, chat_model=Scripted(replies=["So."])) as agent:
+        assert agent._work.image_model is None
+    with Agent(library, chat_model="embedded") as agent:
+        assert agent._work.image_model is not None
+        assert agent._work.image_model.name == "pocket-sdxl"
+    with Agent(library, image_model="none") as agent:
+        assert agent._work.image_model is None
 
 
 def test_what_is_missing_is_named(library: Library) -> None:

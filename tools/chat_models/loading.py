@@ -14,13 +14,12 @@ from typing import Any
 
 from ...errors import ModelError, ModelMissing
 from ..model_files import (
+    folder_of,
     loading,
     need_safetensors,
     need_whole_weights,
-    snapshot,
     tensor_shapes,
 )
-from ..paths import typed_path
 
 __all__ = ["find_folder", "free_memory", "load_model", "need_memory", "quietly", "wait_asleep"]
 
@@ -41,15 +40,7 @@ def find_folder(name: str) -> tuple[Path, str]:
     Raises:
         ModelMissing: it is neither, or not in a form that is loaded.
     """
-    folder, revision = typed_path(name), ""
-    if folder.is_file():
-        raise ModelMissing(
-            f"{folder} is a file; a model is a folder of files", f"try {folder.parent}"
-        )
-    if not folder.is_dir():
-        if name.count("/") != 1 or folder.is_absolute() or name.startswith("."):
-            raise ModelMissing(f"{name}: no such folder", "limner models ls")
-        folder, revision = snapshot(name)
+    folder, revision = folder_of(name)
     if not (folder / "config.json").is_file():
         raise ModelMissing(f"{folder}: no config.json, so not a model's folder", "limner models ls")
     need_safetensors(folder)

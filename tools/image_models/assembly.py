@@ -137,21 +137,22 @@ def quiet() -> Iterator[None]:
     """No bars and no remarks from the two libraries."""
     from transformers.utils import logging as of_transformers
 
-    transformers: Any = of_transformers
-    before, bars = transformers.get_verbosity(), transformers.is_progress_bar_enabled()
-    transformers.disable_progress_bar()
-    transformers.set_verbosity_error()
-    try:
+    with _quiet(of_transformers):
+        # Importing diffusers imports transformers' models, whose remarks are unwanted too.
         from diffusers.utils import logging as of_diffusers
 
-        diffusers: Any = of_diffusers
-        verbosity = diffusers.get_verbosity()
-        diffusers.set_verbosity_error()
-        try:
+        with _quiet(of_diffusers):
             yield
-        finally:
-            diffusers.set_verbosity(verbosity)
+
+
+@contextmanager
+def _quiet(library: Any) -> Iterator[None]:
+    before, bars = library.get_verbosity(), library.is_progress_bar_enabled()
+    library.disable_progress_bar()
+    library.set_verbosity_error()
+    try:
+        yield
     finally:
-        transformers.set_verbosity(before)
+        library.set_verbosity(before)
         if bars:
-            transformers.enable_progress_bar()
+            library.enable_progress_bar()

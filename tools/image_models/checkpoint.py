@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ...errors import ModelError, ModelMissing
-from ..model_files import fingerprint, loading, need_safetensors, snapshot
-from ..paths import typed_path
+from ..model_files import fingerprint, folder_of, loading, need_safetensors
 from .families import Settings
 
 __all__ = ["Checkpoint", "shapes_of"]
@@ -48,18 +47,14 @@ class Checkpoint:
         """Look for a model.
 
         Args:
-            name: a folder, or a name on the hub that was downloaded before.
+            name: see `folder_of`.
 
         Raises:
-            ModelMissing: it is neither, or not in a form that is loaded.
+            ModelMissing: it is not there, or not in a form that is loaded.
             ModelError: its settings cannot be read.
             UserError: no name and no path.
         """
-        folder, revision = typed_path(name), ""
-        if not folder.is_dir():
-            if name.count("/") != 1 or folder.is_absolute() or name.startswith("."):
-                raise ModelMissing(f"{name}: no such folder", "limner models ls")
-            folder, revision = snapshot(name)
+        folder, revision = folder_of(name)
         index = _read(folder / "model_index.json")
         settings = Settings(
             index,

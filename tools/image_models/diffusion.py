@@ -208,8 +208,9 @@ def _capabilities(family: Family, engine: Engine) -> Capabilities:
     settings = engine.checkpoint.settings
     side = int(settings.unet["sample_size"]) * 2 ** (len(settings.vae["block_out_channels"]) - 1)
     others = (name for name in family.schedulers if name != family.scheduler)
+    least, most = (side, side) if family.one_size else (min(SMALLEST, side), max(_LARGEST, side))
     return Capabilities(
-        sizes=Sizes((side, side), min(SMALLEST, side), max(_LARGEST, side)),
+        sizes=Sizes((side, side), least, most),
         steps=family.steps,
         guidance=family.guidance,
         schedulers=(family.scheduler, *others),

@@ -43,6 +43,7 @@ class Family:
         scheduler: its own choice.
         schedulers: that it knows.
         negative_prompt: whether it knows one.
+        one_size: whether it draws nothing but the size it was trained on.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Family:
     scheduler: str
     schedulers: tuple[str, ...] = tuple(SCHEDULERS)
     negative_prompt: bool = True
+    one_size: bool = False
 
 
 def _class(settings: Settings) -> str:
@@ -65,6 +67,16 @@ def _is_turbo(settings: Settings) -> bool:
     return _is_sdxl(settings) and (
         told.get("_class_name") == "EulerAncestralDiscreteScheduler"
         and told.get("timestep_spacing") == "trailing"
+    )
+
+
+def _is_pocket(settings: Settings) -> bool:
+    """As `examples/pocket` trains it: nothing else of this form predicts v for so few pixels."""
+    small = int(settings.unet.get("sample_size") or 0) <= 32
+    return (
+        _is_sdxl(settings)
+        and small
+        and settings.scheduler.get("prediction_type") == ("v_prediction")
     )
 
 
@@ -90,6 +102,8 @@ _SD, _SDXL = _pipelines("StableDiffusion"), _pipelines("StableDiffusionXL")
 FAMILIES = (
     Family("SDXL-Turbo", _SDXL, _is_turbo, Range(4, 1, 50), Range(0, 0, 0), "euler_a",
            negative_prompt=False),
+    Family("Pocket SDXL", _SDXL, _is_pocket, Range(20, 1, 200), Range(4, 0, 50), "euler",
+           one_size=True),
     Family("SDXL", _SDXL, _is_sdxl, Range(30, 1, 200), Range(5, 0, 50), "euler"),
     Family("LCM", _SD, _is_lcm, Range(4, 1, 50), Range(8.5, 1, 50), "lcm", ("lcm",),
            negative_prompt=False),

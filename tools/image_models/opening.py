@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...errors import ModelError, ModelMissing, UserError
-from ..model_files import snapshot
-from ..paths import typed_path
+from ...errors import ModelError, UserError
+from ..model_files import folder_of
 from .base import ImageModel
 
 __all__ = ["open_model"]
@@ -60,8 +59,7 @@ def open_model(name: str) -> ImageModel:
     """The image model of a name or a folder; its weights are loaded when it first draws.
 
     Args:
-        name: a folder, or a name of the hub that was downloaded before; for SDXL with its
-            refiner both, joined by `` + ``.
+        name: see `folder_of`; for SDXL with its refiner both, joined by `` + ``.
 
     Raises:
         ModelMissing: it is not there.
@@ -70,11 +68,7 @@ def open_model(name: str) -> ImageModel:
             path at all.
     """
     base, refiner = _both(name)
-    folder = typed_path(base)
-    if not folder.is_dir():
-        if base.count("/") != 1 or base.startswith((".", "/", "~")):
-            raise ModelMissing(f"{base}: no such folder", "limner models ls")
-        folder, _ = snapshot(base)
+    folder, _ = folder_of(base)
     for kind in _KINDS:
         if (folder / kind.file).is_file() and kind.tells(_read(folder / kind.file)):
             return kind.load(base, refiner)
