@@ -37,7 +37,9 @@ def parse_size(text: str) -> tuple[int, int]:
     """
     found = re.fullmatch(r"\s*([0-9]{1,6})(?:\s*[x×X]\s*([0-9]{1,6}))?\s*", text, re.ASCII)
     if found is None:
-        raise UserError(f"size {text!r}: width and height are expected", "--size 1024x768")
+        raise UserError(
+            f"size {text!r}: width and height are expected", "--size WIDTHxHEIGHT, as 512x512"
+        )
     return int(found[1]), int(found[2] or found[1])
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from limner.examples.pocket.emoji import Split, load
 from limner.examples.pocket.scenes import COLOURS, Scenes
-from limner.examples.pocket.text import general_words
+from limner.examples.pocket.teacher import general_words
 from limner.prompts import prompt
 
 __all__ = ["NAMING", "SPECIAL", "TEMPLATE", "Layout", "phrases", "write_words"]

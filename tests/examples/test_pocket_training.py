@@ -19,7 +19,8 @@ from limner.examples.pocket import assemble, classifier, emoji, text, training, 
 from limner.examples.pocket.classifier import JudgeStage, judged
 from limner.examples.pocket.emoji import load
 from limner.examples.pocket.latents import Pool
-from limner.examples.pocket.text import TextStage, encoded, tokenized
+from limner.examples.pocket.text import TextStage, encoded, ending
+from limner.examples.pocket.tokens import TOKENS, tokenized
 from limner.examples.pocket.training import Plan, Stage, load_shards, save_shards, train
 from limner.examples.pocket.unet import UNetStage, denoised_loss, kept_signal, noised
 from limner.examples.pocket.vae import VaeStage, normalised, small_vae
@@ -249,6 +250,27 @@ def test_pictures_codes_tell_pictures_apart(trained: Path, reading: TextStage) -
     assert all(load()[owner].drawn for owner in named.values() if owner >= 0)
 
 
+def test_names_are_found_where_they_end() -> None:
+    words = ["a", "fire", "engine", "and", "two", "red", "apples", ","]
+    assert ending(words, ["fire", "fire engine"]) == 2
+    assert ending(words, ["red apple"]) == 6
+    assert ending(words, ["engine fire", "apple red", "pear"]) == -1 == ending([], ["a"])
+
+
+def test_of_two_things_each_is_told_where_it_is_named(reading: TextStage) -> None:
+    both = [
+        (words, spots)
+        for words, spots in zip(reading._texts, reading._spots, strict=True)
+        if len(spots) == 2
+    ]
+    assert both
+    for words, spots in both:
+        for at, number in spots:
+            last = load()[number].name.split()[-1]
+            called = {word.split()[-1] for word in reading._split.words(load()[number])} | {last}
+            assert words[at].removesuffix("s") in {word.removesuffix("s") for word in called}
+
+
 def test_every_byte_can_be_read(reading: TextStage) -> None:
     words = "日本 ✈ Ünïcode #!?"
     ids = reading.tokenizer(words)["input_ids"]
@@ -297,7 +319,7 @@ def test_the_pool_keeps_shards_and_lets_old_ones_go(trained: Path) -> None:
     pool.shards, pool.reuse = 2, 1
     assert len(list(pool.folder.glob("*.safetensors"))) >= 1
     first = pool.batch(0, 4)
-    assert first[0].shape == (4, 4, 16, 16) and first[1].shape == (4, text.TOKENS)
+    assert first[0].shape == (4, 4, 16, 16) and first[1].shape == (4, TOKENS)
     assert torch.equal(first[0], pool.batch(0, 4)[0])
     pool.batch(24, 4)  # 96 samples on: the fourth shard
     assert sorted(int(p.stem[-6:]) for p in pool.folder.glob("*.safetensors")) == [2, 3]

@@ -174,6 +174,11 @@ def test_the_attached_screenshot_is_not_quoted_again_from_the_library():
         ("Paint is stored where, and who may take it?", None),
         ("What should I draw?", None),
         ("Draw", None),
+        ("Draw figure 1.", None),
+        ("Draw the network map of the second floor", None),
+        ("Please illustrate the wiring diagram", None),
+        ("Draw a map of an island", "a map of an island"),
+        ("Draw the sun", "the sun"),
     ],
 )
 def test_drawing_requests(question, wish):

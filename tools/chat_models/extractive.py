@@ -64,6 +64,12 @@ _DRAW = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _ASKS = re.compile(r"\b(?:wh\w+|how|is|are|do|does|can|may|must)\b.*\?\s*$", re.I | re.DOTALL)
+_FIGURED = re.compile(
+    r"(?:the\s+)?(?:figure|fig\.?|table|picture|page|source)\s*\d+"
+    r"|the\b.*\b(?:chart|diagram|drawing|figure|graph|map|plan|schema|schematic|screenshot|table)s?\b",
+    re.IGNORECASE | re.DOTALL,
+)
+"""What is there already: "draw figure 1", "draw the network map" ask for the document's own."""
 _WHICH = re.compile(r"\b(?:what|which)\b", re.IGNORECASE)
 _STEP = re.compile(r"\d{1,2}[.)]\s")
 
@@ -78,6 +84,8 @@ def drawing_request(question: str) -> str | None:
     found = _DRAW.match(question)
     if not found or (not found["polite"] and _ASKS.search(found["what"])):
         return None  # "Paint dries in what time?" asks about paint
+    if _FIGURED.match(found["what"]):
+        return None
     return found["what"].strip().rstrip(".!?").strip() or None
 
 

@@ -15,7 +15,7 @@ from .training_model import TARGETS
 
 __all__ = ["Settings", "asked", "base_of", "checked"]
 
-_TRAINABLE = ("SDXL", "SD 1.5")
+_TRAINABLE = ("SDXL", "Pocket SDXL", "SD 1.5")
 
 
 @dataclass(frozen=True, slots=True)

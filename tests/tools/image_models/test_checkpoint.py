@@ -61,7 +61,7 @@ DAMAGED: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a list": (lambda f: (f / "vae/config.json").write_text("[]"), "holds no settings"),
     "another kind": (
         lambda f: edited(f / "model_index.json", _class_name="FluxPipeline"),
-        r"FluxPipeline .* no family that is known \(SDXL-Turbo, SDXL, LCM, SD 1\.5\)",
+        r"FluxPipeline .* no family that is known \(SDXL-Turbo, Pocket SDXL, SDXL, LCM, SD 1\.5\)",
     ),
     "no size": (lambda f: edited(f / "unet/config.json", sample_size=None), "no sizes"),
     "a vast size": (lambda f: edited(f / "unet/config.json", sample_size=10**9), "no sizes"),
