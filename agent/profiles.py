@@ -86,7 +86,7 @@ def image_model_of(profile: Profile, named: str | None) -> str:
         named: a folder, a name of the hub or of a model that is shipped, or ``none``.
     """
     name = profile.image_model if named is None else named.strip()
-    return "" if name == NO_IMAGE_MODEL else name
+    return "" if name.lower() == NO_IMAGE_MODEL else name
 
 
 class Contradiction(DeveloperError):

@@ -5,9 +5,10 @@ Nothing is ever asserted on what it draws or says; it proves tokens, pixels, see
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
+
+from limner.examples.pocket.janus_folder import ROLES, SPECIAL, write_settings
 
 SIDE = 64
 """Pixels of a side of what it draws; 8 × 8 tokens."""
@@ -17,26 +18,6 @@ _TEXT = (
     "mountains at sunset, warm lights. Does this picture show: Write yes or no, nothing else. "
     "Yes no yes No yes. What is written on the picture is material. Describe what it shows."
 )
-_SPECIAL = {
-    "bos_token": "<｜begin▁of▁sentence｜>",
-    "eos_token": "<｜end▁of▁sentence｜>",
-    "pad_token": "<｜▁pad▁｜>",
-    "image_token": "<image_placeholder>",
-    "boi_token": "<begin_of_image>",
-    "eoi_token": "<end_of_image>",
-}
-_ROLES = ("<|User|>", "<|Assistant|>")
-# The layout of the published turns: "<|User|>: words", an empty line, "<|Assistant|>:".
-_TEMPLATE = """\
-{%- for message in messages -%}
-{{ '<|User|>: ' if message.role == 'user' else '<|Assistant|>: ' }}
-{%- for part in message.content -%}
-{%- if part.type == 'image' %}{{ '<image_placeholder>\n' }}
-{%- else %}{{ part.text | trim }}{% endif -%}
-{%- endfor -%}
-{{ '\n\n' if message.role == 'user' else '<｜end▁of▁sentence｜>' }}
-{%- endfor -%}
-{%- if add_generation_prompt -%}<|Assistant|>:{%- endif -%}"""
 
 
 def janus(folder: Path, seed: int = 0, window: int = 1024) -> Path:
@@ -51,13 +32,13 @@ def janus(folder: Path, seed: int = 0, window: int = 1024) -> Path:
     from transformers import JanusConfig, JanusForConditionalGeneration
 
     tokens = _save_tokenizer(folder)
-    ids = {f"{name}_id": tokens[_SPECIAL[name]] for name in ("bos_token", "eos_token", "pad_token")}
+    ids = {f"{name}_id": tokens[SPECIAL[name]] for name in ("bos_token", "eos_token", "pad_token")}
     make: Any = JanusConfig
     config = make(
         text_config=_words(len(tokens), window) | ids,
         vision_config=_EYES,
         vq_config=_PAINT,
-        image_token_id=tokens[_SPECIAL["image_token"]],
+        image_token_id=tokens[SPECIAL["image_token"]],
         tie_word_embeddings=False,
     )
     torch.manual_seed(seed)
@@ -71,9 +52,9 @@ def janus(folder: Path, seed: int = 0, window: int = 1024) -> Path:
         setattr(model.generation_config, name, value)
     model.generation_config._from_model_config = False  # else what is not known to it is dropped
     model.generation_config.guidance_scale = 5
-    model.generation_config.generation_kwargs = {"boi_token_id": tokens[_SPECIAL["boi_token"]]}
+    model.generation_config.generation_kwargs = {"boi_token_id": tokens[SPECIAL["boi_token"]]}
     model.save_pretrained(folder)
-    _save_processor(folder)
+    write_settings(folder, SIDE, (SIDE // 8) ** 2, window=16384, system=True)
     return folder
 
 
@@ -126,48 +107,11 @@ def _save_tokenizer(folder: Path) -> dict[str, int]:
         show_progress=False,
     )
     tokenizer.train_from_iterator([_TEXT], trainer)
-    tokenizer.add_special_tokens([*_SPECIAL.values(), *_ROLES])
-    start = _SPECIAL["bos_token"]
+    tokenizer.add_special_tokens([*SPECIAL.values(), *ROLES])
+    start = SPECIAL["bos_token"]
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{start} $A", special_tokens=[(start, tokenizer.token_to_id(start))]
     )
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
-    own = ("bos_token", "eos_token", "pad_token")
-    _write(
-        folder / "tokenizer_config.json",
-        {
-            "tokenizer_class": "PreTrainedTokenizerFast",
-            "model_max_length": 16384,
-            **{name: _SPECIAL[name] for name in own},
-            "extra_special_tokens": {k: v for k, v in _SPECIAL.items() if k not in own},
-        },
-    )
     return dict(tokenizer.get_vocab())
-
-
-def _save_processor(folder: Path) -> None:
-    _write(
-        folder / "preprocessor_config.json",
-        {
-            "image_processor_type": "JanusImageProcessor",
-            "size": {"height": SIDE, "width": SIDE},
-            "image_mean": [0.5, 0.5, 0.5],
-            "image_std": [0.5, 0.5, 0.5],
-            "do_normalize": True,
-            "min_size": 14,
-        },
-    )
-    _write(
-        folder / "processor_config.json",
-        {
-            "processor_class": "JanusProcessor",
-            "num_image_tokens": 64,
-            "use_default_system_prompt": True,
-        },
-    )
-    (folder / "chat_template.jinja").write_text(_TEMPLATE, encoding="utf-8")
-
-
-def _write(path: Path, content: object) -> None:
-    path.write_text(json.dumps(content, indent=2), encoding="utf-8")

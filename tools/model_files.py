@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -79,7 +80,9 @@ def folder_of(name: str) -> tuple[Path, str]:
             f"{folder} is a file; a model is a folder of files", f"try {folder.parent}"
         )
     if name.count("/") != 1 or folder.is_absolute() or name.startswith((".", "~")):
-        raise ModelMissing(f"{name}: no such folder", "limner models ls")
+        meant = get_close_matches(name.lower(), SHIPPED, 1, 0.7)
+        hint = f"did you mean {meant[0]}? limner models ls" if meant else "limner models ls"
+        raise ModelMissing(f"{name}: no such folder, and no model that is shipped", hint)
     return snapshot(name)
 
 

@@ -60,6 +60,9 @@ def assembled(out: Path) -> Path:
     half = out / "model.tmp"
     shutil.rmtree(half, ignore_errors=True)
     pipeline.save_pretrained(half, max_shard_size=SHARD)
+    for path in half.glob("tokenizer*/tokenizer.json"):  # a third is spaces
+        told = json.loads(path.read_text("utf-8"))
+        path.write_text(json.dumps(told, ensure_ascii=False, separators=(",", ":")), "utf-8")
     for name in names:
         # Else transformers would load halves where diffusers loads float32, and they do not add.
         config = half / name / "config.json"

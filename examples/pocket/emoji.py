@@ -24,18 +24,29 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-__all__ = ["FONT", "HELD_OUT_SYNONYMS", "Emoji", "Split", "glyphs", "load", "missing", "phrase"]
+__all__ = [
+    "FONT",
+    "HELD_OUT_SYNONYMS",
+    "SENTENCES",
+    "Emoji",
+    "Split",
+    "glyphs",
+    "load",
+    "missing",
+    "phrase",
+]
 
 FONT = Path("/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf")
 _CLDR = Path("/usr/share/unicode/cldr/common")
 _PARAPHRASES = Path(__file__).with_name("paraphrases.tsv")
 _STRIKE = 109  # the font's only size
-_SENTENCES = """
+SENTENCES = """
 a above an and at background below black blue bottom brown cloudy corner dotted down drawing from
 gradient green grey icon illustration image in large left light mirrored next of on orange over
 picture pink purple red right showing simple small stripes the three tiny to top two under very
 white with yellow
-"""  # what captions say around names, so nothing that could be kept back
+"""
+"""What captions say around names, so nothing that could be kept back."""
 HELD_OUT_SYNONYMS = 400
 """Keywords that no caption uses."""
 
@@ -194,7 +205,7 @@ class Split:
             word
             for word in keywords
             if not re.search(rf"\b{re.escape(word)}\b", names)
-            and not set(word.split()) <= set(_SENTENCES.split())
+            and not set(word.split()) <= set(SENTENCES.split())
         )
         random.Random(self.seed).shuffle(unsaid)
         for word in unsaid[:HELD_OUT_SYNONYMS]:

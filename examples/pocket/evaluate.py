@@ -9,7 +9,6 @@ trained before. Knows nothing of training.
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 import subprocess
@@ -23,7 +22,7 @@ from torch import Tensor
 
 from limner.examples.pocket.classifier import judged, looked_closely
 from limner.examples.pocket.emoji import Split, load
-from limner.examples.pocket.measures import Share, edges, hits, nearest, share
+from limner.examples.pocket.measures import Share, edges, evaluated, hits, nearest, share
 from limner.examples.pocket.render import Renderer, references
 from limner.examples.pocket.scenes import COLOURS, Background, Placed, Scene
 from limner.examples.pocket.sheets import sheet
@@ -230,19 +229,9 @@ class Evaluation:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Draw, measure, print, write ``evaluation.json`` and the sheets."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--out", type=Path, default=Path("demo/pocket"))
-    parser.add_argument("--count", type=int, default=300, help="names, and as many synonyms")
-    parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args(arguments)
-    evaluation = Evaluation(given.out, given.count, given.seed)
-    told: dict[str, Any] = {"steps": _STEPS, "guidance": _GUIDANCE}
-    for part in ("names", "synonyms", "pairs", "settings", "negative", "cost"):
-        told[part] = getattr(evaluation, part)()
-        print(f"{part}: {json.dumps(told[part], indent=1)}", flush=True)
-    path = given.out / "evaluation.json"
-    path.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-    print(f"written: {path}")
+    parts = ("names", "synonyms", "pairs", "settings", "negative", "cost")
+    kept = {"steps": _STEPS, "guidance": _GUIDANCE}
+    evaluated(__doc__, arguments, Evaluation, parts, kept, "evaluation.json")
 
 
 if __name__ == "__main__":

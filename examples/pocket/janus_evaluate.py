@@ -9,11 +9,8 @@ are CLDR's (see `janus_questions`). Knows nothing of training.
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +20,7 @@ from torch import Tensor
 from limner.examples.pocket.emoji import Split, load
 from limner.examples.pocket.janus_folder import NAMING
 from limner.examples.pocket.janus_questions import Questions, groups, named
-from limner.examples.pocket.measures import Share, hits, nearest, share
+from limner.examples.pocket.measures import Share, evaluated, hits, nearest, share
 from limner.examples.pocket.render import Renderer, references
 from limner.examples.pocket.scenes import Scene, Scenes
 from limner.examples.pocket.sheets import image, sheet
@@ -144,19 +141,8 @@ def _group(answer: str) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read, draw, measure, print, write ``janus.json`` and ``janus.png``."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--out", type=Path, default=Path("demo/pocket"))
-    parser.add_argument("--count", type=int, default=300, help="pictures of each kind")
-    parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args(arguments)
-    evaluation = Evaluation(given.out, given.count, given.seed)
-    told: dict[str, Any] = {"seed": given.seed}
-    for part in ("naming", "shows", "drawing", "guidance"):
-        told[part] = getattr(evaluation, part)()
-        print(f"{part}: {json.dumps(told[part], indent=1)}", flush=True)
-    path = given.out / "janus.json"
-    path.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-    print(f"written: {path}, {given.out / 'janus.png'}")
+    parts = ("naming", "shows", "drawing", "guidance")
+    evaluated(__doc__, arguments, Evaluation, parts, {}, "janus.json")
 
 
 if __name__ == "__main__":

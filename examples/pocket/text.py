@@ -21,17 +21,18 @@ import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from limner.examples.pocket.emoji import Split, load
 from limner.examples.pocket.scenes import Scenes
-from limner.examples.pocket.teacher import WIDTH, Teacher, general_words
+from limner.examples.pocket.teacher import NEAR, WIDTH, Teacher, general_words, near_words
 from limner.examples.pocket.tokens import TOKENS, small_tokenizer
 from limner.examples.pocket.training import Plan, Stage, attention, in_turn, parser, train
 
@@ -39,8 +40,8 @@ __all__ = ["Reader", "TextStage", "encoded", "encoders", "ending", "pictured"]
 
 _CODES = 256
 """Directions in which pictures differ most; they hold 94 % of the variance of their latents."""
-_PICTURES = 2.0  # weight of pictures beside the teacher's
-_ALIKE = 0.5  # cosine from which on a general word stands for a picture
+_WEIGHTS = {"pooled": 1.0, "sentence": 1.0, "state": 1.0, "between": 20.0, "look": 2.0}
+_FAR = 0.3  # how often a word that is near no picture is read, against one that is
 _NONE = -1  # in place of a picture's number
 _SEED = 3_000_000
 
@@ -148,18 +149,20 @@ class TextStage(Stage):
     def __init__(self, plan: Plan, captions: int = 40_000, words: int = 20_000) -> None:
         torch.manual_seed(plan.seed)
         self._split = Split(plan.seed)
-        folder = plan.out / self.name / "tokenizer"
+        self._teacher = Teacher(plan.device)
+        general = general_words()[:words]
         with in_turn(plan):
+            near = self._near(plan.out / self.name / "near.txt", general)
+            folder = plan.out / self.name / "tokenizer"
             if not (folder / "tokenizer_config.json").exists():
-                small_tokenizer(self._split).save_pretrained(folder)
+                small_tokenizer(self._split, near).save_pretrained(folder)
         self.tokenizer = _read_tokenizer(folder)
         self.model: Any = Reader(len(self.tokenizer), self.tokenizer.eos_token_id).to(plan.device)
-        self._teacher = Teacher(plan.device)
         self._scenes = Scenes(self._split)
-        general = general_words()[:words]
         order = np.random.default_rng(_SEED).permutation(len(general))
         self._kept = [general[i] for i in order[:300] if len(general[i]) > 3]
-        self._words = [general[i] for i in sorted(order[300:])]
+        self._words = sorted({*general, *near[: 2 * words]} - set(self._kept))
+        self._articled = sorted(set(near[: 2 * words]) - set(self._kept))
         self._plan = plan
         told = self._corpus(captions)
         self._texts = [text.replace(",", " ,").split() for text, _ in told]
@@ -170,8 +173,19 @@ class TextStage(Stage):
         self._captions = np.flatnonzero([bool(numbers) for _, numbers in told])
         self._others = np.flatnonzero([not numbers for _, numbers in told])
         self._owners = self._with_the_teachers(owners)
+        often = np.where(self._owners[self._others].numpy() == _NONE, _FAR, 1.0)
+        self._often = often / often.sum()
         self._codes = pictured(plan.out, plan.size).to(plan.device)
         self.model.start_from(*self._whole_words())
+
+    def _near(self, path: Path, general: Sequence[str]) -> list[str]:
+        """Words near a picture's name by the teacher, kept in a file."""
+        if not path.exists():
+            names = [word for emoji in load() if emoji.drawn
+                     for word in (emoji.name, *self._split.words(emoji))]  # fmt: skip
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("\n".join(near_words(self._teacher, names, general)), "utf-8")
+        return path.read_text("utf-8").split()
 
     def _corpus(self, captions: int) -> list[tuple[str, frozenset[int]]]:
         """Captions, names, keywords, with the pictures they name; words, alone and in pairs."""
@@ -182,7 +196,9 @@ class TextStage(Stage):
             owner = frozenset({number} if emoji.drawn else ())
             told += [(word, owner) for word in (emoji.name, *self._split.words(emoji))]
         told += [(word, frozenset()) for word in self._words]
-        for a, b in random.choice(self._words, (len(self._words) // 2, 2)):
+        told += [(f"{'an' if word[0] in 'aeiou' else 'a'} {word}", frozenset())
+                 for word in self._articled]  # fmt: skip
+        for a, b in random.choice(self._words, (len(self._words) // 4, 2)):
             told.append((f"{'a ' if random.random() < 0.5 else ''}{a} {b}", frozenset()))
         return told
 
@@ -199,7 +215,7 @@ class TextStage(Stage):
         found = owners.clone()
         for part in torch.split(asked, 1024):
             alike, nearest = (sentences[part] @ sentences[known].T).max(1)
-            found[part] = torch.where(alike >= _ALIKE, owners[known[nearest]], _NONE)
+            found[part] = torch.where(alike >= NEAR, owners[known[nearest]], _NONE)
         return found
 
     def _whole_words(self) -> tuple[list[int], Tensor]:
@@ -208,7 +224,7 @@ class TextStage(Stage):
             token.removesuffix("</w>"): number
             for token, number in self.tokenizer.get_vocab().items()
             if re.fullmatch(r"[a-z]{2,}</w>", token)
-        }
+        } | {w: n for w, n in self.tokenizer.get_added_vocab().items() if w.isalpha()}
         words = sorted(found)
         parts = [self._teacher([[word] for word in words[at : at + 256]])[0]
                  for at in range(0, len(words), 256)]  # fmt: skip
@@ -217,30 +233,36 @@ class TextStage(Stage):
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
         """See `Stage.loss`."""
         random = np.random.default_rng((_SEED + self._plan.seed, step))
-        some = 3 * self._plan.batch // 8  # captions are learnt sooner: there are fewer of them
-        others = random.choice(self._others, self._plan.batch - some)
-        rows_of = np.concatenate([random.choice(self._captions, some), others])
-        texts = [self._texts[row] for row in rows_of]
-        wanted, of_words = self._answers(rows_of)
-        ids, ends = self._read(texts)
+        captions = random.choice(self._captions, 3 * self._plan.batch // 8)
+        # Words are short, and there are more of them; with captions they would be padded.
+        others = random.choice(self._others, 2 * self._plan.batch, p=self._often)
+        parts = [self._apart(rows) for rows in (captions, others)]
+        loss = sum(sum(_WEIGHTS[what] * value for what, value in part.items()) for part in parts)
+        figures = {
+            f"{what} {kind}": float(part[what].detach())
+            for kind, part in zip(("told", "words"), parts, strict=True)
+            for what in ("sentence", "state", "look")
+        }
+        return cast("Tensor", loss) / 2, figures
+
+    def _apart(self, rows: NDArray[np.int64]) -> dict[str, Tensor]:
+        """How far texts are from the teacher's, by `_WEIGHTS`' names, and from pictures."""
+        wanted, of_words = self._answers(rows)
+        ids, ends = self._read([self._texts[row] for row in rows])
         with attention():
             states, pooled = encoded(self.model.one, self.model.two, ids)
         pooled = pooled.float()
-        rows = torch.tensor([row for row, places in enumerate(ends) for _ in places])
+        texts = torch.tensor([row for row, places in enumerate(ends) for _ in places])
         places = torch.tensor([place for found in ends for place in found])
         targets = torch.cat([w[: len(e)] for w, e in zip(of_words, ends, strict=True)])
-        mapped = self.model.words(states[rows, places]).float()
-        same = F.cosine_similarity(pooled, wanted).mean()
-        words = F.cosine_similarity(mapped, targets).mean()
-        scale = wanted * math.sqrt(WIDTH)
+        mapped = self.model.words(states[texts, places]).float()
         made = F.normalize(pooled, dim=-1)
-        between = (made @ made.T - wanted @ wanted.T).square().mean()
-        unlike = self._unlike(rows_of, ends, states, made)
-        loss = (pooled - scale).square().mean() + (1 - same) + (1 - words) + 20 * between
-        return loss + _PICTURES * unlike, {
-            "sentences": float(same.detach()),
-            "words": float(words.detach()),
-            "unlike": float(unlike.detach()) / 2,
+        return {
+            "pooled": (pooled - math.sqrt(WIDTH) * wanted).square().mean(),
+            "sentence": 1 - F.cosine_similarity(pooled, wanted).mean(),
+            "state": 1 - F.cosine_similarity(mapped, targets).mean(),
+            "between": (made @ made.T - wanted @ wanted.T).square().mean(),
+            "look": self._unlike(rows, ends, states, made),
         }
 
     def _unlike(
@@ -252,12 +274,12 @@ class TextStage(Stage):
         spots = [(row, ends[row][at], number) for row, of in enumerate(rows)
                  for at, number in self._spots[of] if at < len(ends[row])]  # fmt: skip
         spots += [(row, (ends[row] or [0])[-1] + 1, int(owners[row])) for row in single.tolist()]
-        texts, places, numbers = (torch.tensor(column) for column in zip(*spots, strict=True))
+        texts, places, numbers = torch.tensor(spots, dtype=torch.long).reshape(-1, 3).T
         told = self.model.looks[0](states[texts, places]).float() - self._codes[numbers]
         whole = self.model.looks[1](math.sqrt(WIDTH) * pooled[single]).float()
         whole -= self._codes[owners[single]]
-        apart: Tensor = told.square().sum(1).mean() + whole.square().sum(1).mean()
-        return apart
+        return sum((part.square().sum() / max(1, len(part)) for part in (told, whole)),
+                   start=torch.zeros(()))  # fmt: skip
 
     def _asked(self) -> dict[str, Tensor]:
         """The teacher's answers to all texts, asked once and kept on disk in half precision."""

@@ -8,25 +8,24 @@ scaling factor is 1 and every tool that knows no other shift is right. Knows no 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from limner.examples.pocket.emoji import Split
+from limner.examples.pocket.reconstruction import apart, reported
 from limner.examples.pocket.render import Renderer
 from limner.examples.pocket.scenes import Scenes
-from limner.examples.pocket.sheets import sheet
 from limner.examples.pocket.training import Plan, Stage, parser, train
 
 __all__ = ["VaeStage", "normalised", "small_vae"]
 
 _REPORTED = 512  # pictures
 _SEED = 1_000_000
+_EDGES = 0.5
 _KL = 1e-5  # enough to keep the latents near a normal distribution, too little to blur
 
 
@@ -75,8 +74,7 @@ class VaeStage(Stage):
         noise = torch.randn(latent.mean.shape, generator=random).to(plan.device)
         drawn = self.model.decode(latent.mean + latent.std * noise).sample.float()
         kl = latent.kl().mean() / pictures[0].numel()
-        apart = _apart(drawn, pictures)
-        return apart + _KL * pictures[0].numel() * kl, {
+        return apart(drawn, pictures, _EDGES) + _KL * pictures[0].numel() * kl, {
             "l1": float((drawn - pictures).abs().mean().detach()),
             "kl": float(kl.detach()),
         }
@@ -96,30 +94,13 @@ class VaeStage(Stage):
         again = torch.cat([model.decode(part).sample for part in torch.split(latents, 64)]).clamp(
             -1, 1
         )
-        mse = ((again - pictures) / 2).square().mean((1, 2, 3))
-        told = {
-            "psnr": round(float(-10 * mse.log10().mean()), 2),
-            "l1": round(float((again - pictures).abs().mean()), 4),
+        told = reported(folder, pictures, again, {
             "mean": [round(v, 3) for v in latents.mean((0, 2, 3)).tolist()],
             "std": [round(v, 3) for v in latents.std((0, 2, 3)).tolist()],
             "scaling_factor": model.config.scaling_factor,
             "parameters": sum(p.numel() for p in model.parameters()),
-        }
-        (folder / "report.json").write_text(json.dumps(told, indent=1) + "\n")
-        both = torch.stack([pictures[:40], again[:40]], 1).flatten(0, 1)
-        sheet(both, ["was", "is"] * (len(both) // 2), folder / "reconstructions.png", columns=10)
+        })  # fmt: skip
         print("vae:", told, flush=True)
-
-
-def _apart(drawn: Tensor, pictures: Tensor) -> Tensor:
-    total = drawn.new_zeros(())
-    for _ in range(3):
-        difference = drawn - pictures
-        total = total + difference.abs().mean() + difference.square().mean()
-        for dim in (2, 3):
-            total = total + 0.5 * difference.diff(dim=dim).abs().mean()
-        drawn, pictures = F.avg_pool2d(drawn, 2), F.avg_pool2d(pictures, 2)
-    return total
 
 
 @torch.no_grad()

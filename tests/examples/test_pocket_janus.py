@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from limner.examples.pocket import emoji, janus_evaluate, janus_vq, training
+from limner.examples.pocket import emoji, janus_evaluate, janus_vq
 from limner.examples.pocket.emoji import Split, load
 from limner.examples.pocket.janus import LARGEST, JanusStage, laid_out
 from limner.examples.pocket.janus_folder import NAMING, phrases
@@ -22,6 +22,7 @@ from limner.examples.pocket.scenes import Scenes
 from limner.examples.pocket.sheets import image
 from limner.examples.pocket.training import Plan, Stage, load_shards, train
 from limner.prompts import prompt
+from limner.tests.examples.unbroken import unbroken
 from limner.tools.image_models.base import ImageRequest
 from limner.tools.image_models.janus import Janus
 from limner.tools.image_models.janus_inputs import Inputs
@@ -286,45 +287,22 @@ def test_groups_are_unicodes() -> None:
 # ── Going on ─────────────────────────────────────────────────────────────────────────────────
 
 
-class Broken(Exception):
-    pass
-
-
 @long
 @pytest.mark.parametrize("name", MAKERS)
 def test_interrupted_training_is_unbroken_training(
     name: str, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small(monkeypatch)
-    found = {}
-    for kind in ("whole", "broken"):
-        out = tmp_path / kind
+    def prepared(out: Path) -> Path:
         out.mkdir()
         (out / "glyphs-64.npy").symlink_to(trained / "glyphs-64.npy")
         if name == "janus":
             (out / "janus_vq").symlink_to(trained / "janus_vq")
             (out / "janus").mkdir()
             (out / "janus" / "words").symlink_to(trained / "janus" / "words")
-        plan = Plan(out, steps=4, batch=4)
-        if kind == "broken":
-            monkeypatch.setattr(training, "_SAVE_EVERY", -1.0)
-            stage = MAKERS[name](plan)
-            loss = stage.loss
+        return out
 
-            def breaking(step: int, loss: Callable[[int], tuple[Tensor, dict[str, float]]] = loss):
-                if step == 2:
-                    raise Broken
-                return loss(step)
-
-            monkeypatch.setattr(stage, "loss", breaking)
-            with pytest.raises(Broken):
-                train(stage, plan)
-        assert train(MAKERS[name](plan), plan)
-        last = out / name / "checkpoint-00000004"
-        found[kind] = {s: load_shards(last, s) for s in ("weights", "average", "moments")}
-    for stem, tensors in found["whole"].items():
-        assert tensors and tensors.keys() == found["broken"][stem].keys()
-        assert all(torch.equal(t, found["broken"][stem][n]) for n, t in tensors.items()), stem
+    small(monkeypatch)
+    unbroken(name, MAKERS[name], prepared, tmp_path, monkeypatch)
 
 
 @long

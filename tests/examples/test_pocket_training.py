@@ -13,17 +13,18 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
 
-from limner.examples.pocket import assemble, classifier, emoji, text, training, unet, vae
+from limner.examples.pocket import assemble, classifier, emoji, text, unet, vae
 from limner.examples.pocket.classifier import JudgeStage, judged
-from limner.examples.pocket.emoji import load
+from limner.examples.pocket.emoji import Split, load
 from limner.examples.pocket.latents import Pool
+from limner.examples.pocket.teacher import near_words
 from limner.examples.pocket.text import TextStage, encoded, ending
-from limner.examples.pocket.tokens import TOKENS, tokenized
+from limner.examples.pocket.tokens import TOKENS, _unlike, said, small_tokenizer, tokenized
 from limner.examples.pocket.training import Plan, Stage, load_shards, save_shards, train
 from limner.examples.pocket.unet import UNetStage, denoised_loss, kept_signal, noised
 from limner.examples.pocket.vae import VaeStage, normalised, small_vae
+from limner.tests.examples.unbroken import unbroken
 from limner.tools.image_models.schedulers import SCHEDULERS, scheduler_of
 
 pytestmark = [
@@ -72,40 +73,12 @@ def prepared(trained: Path, out: Path, name: str = "unet") -> Path:
 # ── Going on ─────────────────────────────────────────────────────────────────────────────────
 
 
-class Broken(Exception):
-    pass
-
-
 @pytest.mark.parametrize("name", MAKERS)
 def test_interrupted_training_is_unbroken_training(
     name: str, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small(monkeypatch)
-    found = {}
-    for kind in ("whole", "broken"):
-        out = prepared(trained, tmp_path / kind, name)
-        plan = Plan(out, steps=4, batch=4)
-        if kind == "broken":
-            monkeypatch.setattr(training, "_SAVE_EVERY", -1.0)
-            stage = MAKERS[name](plan)
-            loss = stage.loss
-
-            def breaking(step: int, loss: Callable[[int], tuple[Tensor, dict[str, float]]] = loss):
-                if step == 2:
-                    raise Broken
-                return loss(step)
-
-            monkeypatch.setattr(stage, "loss", breaking)
-            with pytest.raises(Broken):
-                train(stage, plan)
-            (out / name / "checkpoint.tmp").mkdir()  # a checkpoint that was being written
-        assert train(MAKERS[name](plan), plan)
-        last = out / name / "checkpoint-00000004"
-        assert [p.name for p in (out / name).glob("checkpoint*")] == [last.name]
-        found[kind] = {s: load_shards(last, s) for s in ("weights", "average", "moments")}
-    for stem, tensors in found["whole"].items():
-        assert tensors and tensors.keys() == found["broken"][stem].keys()
-        assert all(torch.equal(t, found["broken"][stem][n]) for n, t in tensors.items()), stem
+    unbroken(name, MAKERS[name], lambda out: prepared(trained, out, name), tmp_path, monkeypatch)
 
 
 def test_a_fulfilled_plan_trains_no_more(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -230,8 +203,9 @@ def test_words_begin_as_what_the_teacher_takes_them_for(reading: TextStage) -> N
     fresh = text.Reader(len(reading.tokenizer), reading.tokenizer.eos_token_id)
     numbers, meanings = reading._whole_words()
     fresh.start_from(numbers, meanings)
-    said = {reading.tokenizer.convert_ids_to_tokens(n): i for i, n in enumerate(numbers)}
-    dog, cat, house = (said[f"{word}</w>"] for word in ("dog", "cat", "house"))
+    tokens = reading.tokenizer.convert_ids_to_tokens(numbers)
+    said = {token.removesuffix("</w>"): i for i, token in enumerate(tokens)}
+    dog, cat, house = (said[word] for word in ("dog", "cat", "house"))
     for encoder in (fresh.one, fresh.two):
         rows = encoder.get_input_embeddings().weight[torch.tensor(numbers)]
         near = torch.cosine_similarity(rows[dog], rows[[cat, house]])
@@ -269,6 +243,43 @@ def test_of_two_things_each_is_told_where_it_is_named(reading: TextStage) -> Non
             last = load()[number].name.split()[-1]
             called = {word.split()[-1] for word in reading._split.words(load()[number])} | {last}
             assert words[at].removesuffix("s") in {word.removesuffix("s") for word in called}
+
+
+def test_tokenizers_come_out_the_same() -> None:
+    made = [small_tokenizer(Split(0), ["lagoon"]).get_vocab() for _ in range(2)]
+    assert made[0] == made[1] and "lagoon" in made[0]
+
+
+def test_what_captions_say_is_read_as_whole_words(reading: TextStage) -> None:
+    spoken = said(reading._split)
+    assert {"dog", "background", "snow"} <= set(spoken)
+    assert not [word for word in spoken if reading._split._kept.fullmatch(word)]
+    ids = reading.tokenizer(spoken, add_special_tokens=False)["input_ids"]
+    assert all(len(row) == 1 for row in ids)
+    assert len(reading.tokenizer("dog-sled, DOG")["input_ids"]) >= 6  # not within a word
+
+
+def test_forms_of_spoken_words_need_no_token() -> None:
+    assert _unlike(["dogs", "kennel", "sledding", "cat"], ["cat", "sled", "dogs"]) == ["kennel"]
+
+
+def test_near_words_are_what_the_teacher_takes_for_a_name(reading: TextStage) -> None:
+    found = near_words(reading._teacher, ["dog", "house"], ["economics", "hound", "cottage"])
+    assert found[:2] == ["hound", "cottage"] or found[:2] == ["cottage", "hound"]
+    assert "economics" not in found
+
+
+def test_words_near_a_picture_are_read_most_often(reading: TextStage) -> None:
+    owned = (reading._owners[reading._others] >= 0).numpy()
+    assert reading._often.sum() == pytest.approx(1)
+    assert reading._often[owned].min() > 3 * reading._often[~owned].max() > 0
+
+
+def test_texts_that_name_nothing_are_no_error(reading: TextStage) -> None:
+    rows = reading._others[(reading._owners[reading._others] < 0).numpy()][:3]
+    apart = reading._apart(rows)
+    assert float(apart["look"]) == 0
+    assert all(torch.isfinite(value) for value in apart.values())
 
 
 def test_every_byte_can_be_read(reading: TextStage) -> None:

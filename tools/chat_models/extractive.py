@@ -59,8 +59,11 @@ _MARK_TROUBLE = 0.15
 """Cosine of the best sentence and an attachment's row from which on the row is marked."""
 
 _DRAW = re.compile(
-    r"\W*(?P<polite>(?:(?:please|can you|could you|would you)\W+)*)(?:draw|paint|illustrate)\b"
-    r"(?:\s+(?:me|us)\b)?\s*(?P<what>.+)",
+    r"\W*(?P<polite>(?:(?:please|can you|could you|would you)\W+)*)"
+    r"(?:(?:draw|paint|sketch|illustrate)\b(?:\s+(?:me|us)\b)?"
+    r"|(?:create|generate|make|paint|draw|render)\s+(?:(?:me|us)\s+)?(?:an?|another)\s+(?:new\s+)?"
+    r"(?:drawing|icon|illustration|image|painting|picture|sketch)\s+(?:of|showing)\b)"
+    r"\s*(?P<what>.+)",
     re.IGNORECASE | re.DOTALL,
 )
 _ASKS = re.compile(r"\b(?:wh\w+|how|is|are|do|does|can|may|must)\b.*\?\s*$", re.I | re.DOTALL)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from limner.errors import UserError
+from limner.errors import ModelMissing, UserError
 from limner.tools.image_models.base import GeneratedImage, ImageModel, ImageRequest
 from limner.tools.image_models.opening import open_model
 from limner.tools.model_files import SHIPPED, folder_of
@@ -42,6 +42,12 @@ def test_its_name_is_its_own_wherever_one_stands(
     assert folder_of(NAME) == (SHIPPED[NAME], "")
     assert open_model(NAME).name == NAME
     assert folder_of(f"./{NAME}") == (Path(NAME), "")
+
+
+def test_a_misspelt_name_is_put_right() -> None:
+    with pytest.raises(ModelMissing) as caught:
+        folder_of("pocket-sdlx")
+    assert "pocket-sdxl" in str(caught.value.hint)
 
 
 @pytest.mark.parametrize(
