@@ -34,7 +34,7 @@ def register(app: typer.Typer) -> None:
 def train(
     images: Annotated[Path, typer.Argument(help="A folder of pictures.", show_default=False)],
     base: Annotated[
-        str, typer.Option(help="SDXL or SD 1.5: a folder of diffusers, or a name of the hub.")
+        str, typer.Option(help="SDXL or SD 1.5: a folder, a name of the hub, or pocket-sdxl.")
     ],
     out: Annotated[str, typer.Option("-o", "--out", help="A name, or FILE.safetensors.")],
     rank: Annotated[int, typer.Option(help="Of the adapter: more learns more.")] = 8,

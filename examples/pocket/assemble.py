@@ -63,10 +63,12 @@ def assembled(out: Path) -> Path:
     for path in half.glob("tokenizer*/tokenizer.json"):  # a third is spaces
         told = json.loads(path.read_text("utf-8"))
         path.write_text(json.dumps(told, ensure_ascii=False, separators=(",", ":")), "utf-8")
-    for name in names:
-        # Else transformers would load halves where diffusers loads float32, and they do not add.
-        config = half / name / "config.json"
-        told = json.loads(config.read_text()) | {"dtype": "float32"}
+    for config in half.glob("*/config.json"):
+        told = json.loads(config.read_text())
+        told.pop("_name_or_path", None)  # where it was trained is nobody's matter
+        if config.parent.name in names:
+            # Else transformers would load halves where diffusers loads float32: they do not add.
+            told["dtype"] = "float32"
         config.write_text(json.dumps(told, indent=2) + "\n")
     size = sum(path.stat().st_size for path in half.rglob("*") if path.is_file())
     if size > LARGEST:

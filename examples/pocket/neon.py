@@ -5,8 +5,8 @@ r"""Twenty pictures in a style of their own, to train a LoRA on: things as neon 
         --learning-rate 0.001 --trigger "neon night"
     python examples/pocket/neon.py --out demo/neon --grid examples/pocket/neon.png --lora neon
 
-The last command draws a dozen things that are not among the twenty, without the adapter and with
-it. Knows pictures of the font and Limner's own drawing; nothing of training.
+The last command draws a dozen things that are not among the twenty: as they are, with the words
+alone, and with the adapter. Knows pictures of the font and Limner's own drawing; nothing of training.
 """
 
 from __future__ import annotations
@@ -81,11 +81,11 @@ def _signs(names: Sequence[str], size: int) -> Tensor:
     return neon(Renderer(size)(scenes))
 
 
-def drawn(names: Sequence[str], lora: str) -> list[Image.Image]:
-    """What the pocket model draws of each name in this style, with an adapter or without.
+def drawn(prompts: Sequence[str], lora: str = "") -> list[Image.Image]:
+    """What the pocket model draws, with an adapter or without.
 
     Args:
-        names: of things.
+        prompts: one for each picture; all have one seed.
         lora: a name or file; empty for none.
     """
     from limner.tools.image_models.base import ImageRequest
@@ -93,7 +93,7 @@ def drawn(names: Sequence[str], lora: str) -> list[Image.Image]:
 
     model = open_model("pocket-sdxl")
     adapters = ((lora, 1.0),) if lora else ()
-    requests = [ImageRequest(f"{_STYLE}, {name}", seed=7, lora=adapters) for name in names]
+    requests = [ImageRequest(prompt, seed=7, lora=adapters) for prompt in prompts]
     return [model.generate(request, lambda *told: None).image for request in requests]
 
 
@@ -106,8 +106,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--lora", default="neon", help="the adapter of the grid")
     given = parser.parse_args(arguments)
     if given.grid:
-        rows = [*drawn(OTHERS, ""), *drawn(OTHERS, given.lora)]
-        words = [f"{when}: {name}" for when in ("before", "after") for name in OTHERS]
+        styled = [f"{name}, {_STYLE}" for name in OTHERS]
+        rows = [*drawn(OTHERS), *drawn(styled), *drawn(styled, given.lora)]
+        words = [*OTHERS, *styled, *(f"{prompt}, with the adapter" for prompt in styled)]
         sheet(rows, words, given.grid, columns=len(OTHERS))
         print(f"written: {given.grid}")
         return

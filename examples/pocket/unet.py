@@ -88,7 +88,7 @@ class UNetStage(Stage):
     """
 
     name = "unet"
-    decay = 0.9995
+    decay = 0.998
 
     def __init__(self, plan: Plan, text_rate: float = 0.0, shard: int = 4096) -> None:
         import diffusers
