@@ -6,7 +6,8 @@ r"""Twenty pictures in a style of their own, to train a LoRA on: things as neon 
     python examples/pocket/neon.py --out demo/neon --grid examples/pocket/neon.png --lora neon
 
 The last command draws a dozen things that are not among the twenty: as they are, with the words
-alone, and with the adapter. Knows pictures of the font and Limner's own drawing; nothing of training.
+alone, and with the adapter. Knows pictures of the font and Limner's own drawing; nothing of
+training.
 """
 
 from __future__ import annotations
