@@ -67,6 +67,9 @@ def prepared(trained: Path, out: Path, name: str = "unet") -> Path:
     out.mkdir()
     for needed in (*NEEDS.get(name, ()), "glyphs-64.npy"):
         (out / needed).symlink_to(trained / needed)
+    if name == "text":  # the teacher is not asked about a whole dictionary again
+        (out / "text").mkdir()
+        (out / "text" / "near.txt").symlink_to(trained / "text" / "near.txt")
     return out
 
 
