@@ -1,22 +1,45 @@
 """Faults listed by their codes: which sentence of a manual is about which code.
 
 Manuals say "F22: pressure too low. Open the loop." in one entry and "F28: …" in the next; what one
-of them tells to do is wrong for the other. Knows texts; nothing of questions or chat models.
+of them tells to do is wrong for the other. What stands together in a text, about a code or about
+none, is a *place*. Knows texts; nothing of questions or chat models.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 
+from .instructions import goes_on, instructs
 from .sentences import split_sentences
 
-__all__ = ["codes", "entries", "heads", "kinds", "without_codes"]
+__all__ = ["Place", "codes", "entries", "heads", "kinds", "places", "without_codes"]
 
 _FORM = r"[A-Z]{1,4}-?\d{2,}\b|0x[0-9A-Fa-f]+\b|(?i:error|code)\W{1,2}\d+\b"
 _CODE = re.compile(rf"\b(?:{_FORM})")
 _KIND = re.compile(r"^(?:0x|\D*)")
 _ENDS = (".", "!", "?", "…")
-_BEGINS = re.compile(rf"\W*(?:(?i:error|fault|code|alarm|message)\W+)?({_FORM})")
+_NOUN = r"(?i:alarm|code|error|fault|message|warning)\W+"
+_HEADS = re.compile(rf"\W*(?:{_NOUN})?({_FORM})")
+_BEGINS = re.compile(
+    r"\W*(?:(?i:if|in case of|on|once|should|to|when|whenever)\W+(?:\w+\W+){0,3}?)?"
+    rf"(?:(?i:an?|the)\W+(?={_NOUN}))?(?:{_NOUN}){{0,2}}({_FORM})"
+)
+"""A sentence that opens an entry: "F22: low", "The message F22 means", "If you see error F22"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What stands together in a text.
+
+    Attributes:
+        number: which place of the text it is, from 0.
+        code: whose entry it is; empty where it is about none.
+    """
+
+    number: int
+    code: str
 
 
 def codes(text: str) -> set[str]:
@@ -29,29 +52,71 @@ def codes(text: str) -> set[str]:
     return {_plain(code) for code in _CODE.findall(text)}
 
 
-def entries(text: str) -> list[str]:
-    r"""The code that each sentence of a text is about; empty where it is about none.
+def places(text: str) -> list[Place]:
+    r"""The place that each sentence of a text belongs to.
 
-    An entry begins with a sentence that begins with a code. It ends before the next one, or with
-    its line; where that line is no whole sentence, as a title is not, the lines below belong to it.
+    A place begins with a line, or with a sentence that begins with a code: an entry. It ends before
+    the next one, or with its line; but an entry whose line is no whole sentence, as a title is not,
+    takes in the lines below, and so does any place whose line ends in a colon. Where a place has
+    not told what to do, the lines below that do belong to it; where it has, those that go on with
+    it, as a next step does.
 
     Args:
         text: its blocks, one a line, as `quoting.quotable` splits them.
 
     Example:
-        >>> entries("F22: low. Open the loop. F28: no flame.\nCall us.")
+        >>> [place.number for place in places("F22: low.\nOpen it.\nCall us.\nWe help.")]
+        [0, 0, 0, 1]
+    """
+    walk = _Walk()
+    for line in text.splitlines():
+        if sentences := split_sentences(line):
+            walk.read(sentences)
+    return walk.found
+
+
+def entries(text: str) -> list[str]:
+    r"""The code that each sentence of a text is about; empty where it is about none.
+
+    Example:
+        >>> entries("F22: low. Open the loop. F28: no flame.\nIt rains.")
         ['f22', 'f22', 'f28', '']
     """
-    found: list[str] = []
-    code = ""
-    for line in text.splitlines():
-        for sentence in split_sentences(line):
+    return [place.code for place in places(text)]
+
+
+class _Walk:
+    """A text read line by line: the place of every sentence so far, and whether the last is open.
+
+    Attributes:
+        found: a place for each sentence.
+    """
+
+    def __init__(self) -> None:
+        self.found: list[Place] = []
+        self._place = Place(-1, "")
+        self._ended = True  # the last line was whole: the next needs a reason to belong to it
+        self._told = False  # the lines that began the place told what to do
+
+    def read(self, sentences: Sequence[str]) -> None:
+        """One line more."""
+        joins = self._joins(sentences[0])
+        for at, sentence in enumerate(sentences):
             begins = _BEGINS.match(sentence)
-            code = begins[1] if begins else code
-            found.append(_plain(code))
-        if line.rstrip().endswith(_ENDS):
-            code = ""
-    return found
+            code = _plain(begins[1]) if begins else ""
+            if code != self._place.code if code else not (at or joins):
+                self._place = Place(self._place.number + 1, code)
+                self._told = joins = False
+            self._told = self._told or (not joins and instructs(sentence))
+            self.found.append(self._place)
+        last = sentences[-1]
+        self._ended = last.endswith(_ENDS) if self._place.code else not last.endswith(":")
+
+    def _joins(self, sentence: str) -> bool:
+        """Whether a line that begins so belongs to the place before."""
+        if not self.found:
+            return False
+        return not self._ended or goes_on(sentence) or (not self._told and instructs(sentence))
 
 
 def heads(sentence: str) -> bool:
@@ -61,7 +126,7 @@ def heads(sentence: str) -> bool:
         >>> heads("F22: low."), heads("F22 Pressure low"), heads("F22 never means a leak.")
         (True, True, False)
     """
-    begins = _BEGINS.match(sentence)
+    begins = _HEADS.match(sentence)
     if not begins:
         return False
     after = sentence[begins.end() :].lstrip()

@@ -23,7 +23,10 @@ __all__ = [
     "Features",
     "Quote",
     "Weights",
+    "asks_advice",
     "asks_to_see",
+    "asks_what_to_do",
+    "in_full",
     "names",
     "quotable",
     "troubles",
@@ -283,12 +286,19 @@ _TROUBLE = re.compile(
 )
 _ADVICE = re.compile(
     r"\bhow (?:do|does|did|can|could|should|to|would)\b|\bwhy\b"
-    r"|\b(?:should|can|could|must) (?:i|we)\b|\bwhat (?:do|does|did)\b.*\b(?:mean|do)\b"
-    r"|\b(?:fix|solve|resolve|repair|clear|help)\b",
+    r"|\b(?:should|can|could|must) (?:i|we)\b|\bwhat (?:do|does|did)\b.*\b(?:mean|do)\b",
     re.IGNORECASE,
 )
 _THING = re.compile(
-    rf"\W*(?:what|which)\s+(?!(?:{_AUXILIARY}|can|would|steps|ways?|to)\b)\w+", re.IGNORECASE
+    rf"\W*(?:what|which)\s+(?!(?:{_AUXILIARY}|can|would|steps|ways?|to|now|next)\b)\w+",
+    re.IGNORECASE,
+)
+_TO_DO = re.compile(
+    r"\bhow (?:do|does|can|could|should|shall|must|would) (?:i|we|you|one)\b|\bhow to\b"
+    r"|\bwhat (?:can|could|do|must|shall|should|would) (?:i|we|you|one)\b.*\bdo\b"
+    r"|\bwhat (?:to do|now|next)\b|\bnow what\b|\bget rid of\b|\bwork ?around\b"
+    r"|\b(?:fix|solve|resolve|repair|clear|help|mend|cure|remedy|solution|troubleshoot)\b",
+    re.IGNORECASE,
 )
 
 
@@ -309,7 +319,19 @@ def troubles(rows: Sequence[str]) -> list[str]:
 
 def asks_advice(question: str) -> bool:
     """Whether a question asks what to do or why, and not for something written somewhere."""
+    if asks_what_to_do(question):
+        return True
     return _ADVICE.search(question) is not None and not _THING.match(question)
+
+
+def asks_what_to_do(question: str) -> bool:
+    """Whether a question asks what to do, and not only why or what something means.
+
+    Example:
+        >>> asks_what_to_do("How do I fix this?"), asks_what_to_do("What does E-42 mean?")
+        (True, False)
+    """
+    return _TO_DO.search(question) is not None and not _THING.match(question)
 
 
 def in_full(
