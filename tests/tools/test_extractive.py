@@ -10,6 +10,7 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from limner.errors import DeveloperError
 from limner.tools.chat_models.extractive import Extractive, drawing_request
 from limner.tools.chat_models.quoted import Chosen, Source
+from limner.tools.entries import Place
 from limner.tools.quoting import (
     asks_advice,
     asks_to_see,
@@ -400,7 +401,8 @@ def test_a_heading_of_another_kind_names_a_machine() -> None:
 def test_what_is_about_another_code() -> None:
     def about(entry: str, above: str = "") -> bool:
         source = Source.read({"label": "1", "context": above})
-        return Chosen(weigh("x?", [["F28 burns."]], Words())[0], source, entry).is_of({"f22"})
+        quote = weigh("x?", [["F28 burns."]], Words())[0]
+        return Chosen(quote, source, Place(0, entry)).is_of({"f22"})
 
     assert about("f22") and about("") and about("", "Boiler VT-24") and about("f22", "Fault F28")
     assert not about("f28") and not about("e22") and not about("", "Fault F28")

@@ -20,9 +20,19 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from pydantic import Field
 
 from ...errors import DeveloperError
-from ..entries import codes, heads, without_codes
-from ..quoting import asks_advice, asks_to_see, in_full, names, troubles, weigh
+from ..entries import codes, without_codes
+from ..instructions import is_step
+from ..quoting import (
+    asks_advice,
+    asks_to_see,
+    asks_what_to_do,
+    in_full,
+    names,
+    troubles,
+    weigh,
+)
 from ..sentences import CachedEncoder, stems
+from .belonging import about_codes, is_of_steps, steps_around, told_after
 from .quoted import Chosen, Source, slot_words
 
 __all__ = ["Extractive", "drawing_request"]
@@ -42,9 +52,6 @@ _SHOW_WHERE = 0.45
 _SHOW_UNASKED = 0.55
 """Cosine of question and caption from which on a figure is shown: to a question that asks for a
 picture, to one that asks where, and to any other."""
-
-_ENTRY = 5
-"""Sentences of the entry about a code that are quoted, where it is asked what to do about it."""
 
 _NAMED = 3.0
 _KEYED = 4.0
@@ -74,7 +81,6 @@ _FIGURED = re.compile(
 )
 """What is there already: "draw figure 1", "draw the network map" ask for the document's own."""
 _WHICH = re.compile(r"\b(?:what|which)\b", re.IGNORECASE)
-_STEP = re.compile(r"\d{1,2}[.)]\s")
 
 
 def drawing_request(question: str) -> str | None:
@@ -168,7 +174,6 @@ class _Reply:
         self._question = question
         self._wanted = _wanted(question)
         self._advice = asks_advice(question)
-        self._advice_on_codes = self._advice or len(stems(without_codes(question))) <= 1
         self._where = re.search(r"\bwhere\b", question, re.IGNORECASE) is not None
         self._encoder = encoder if isinstance(encoder, CachedEncoder) else CachedEncoder(encoder)
         attached = [source for source in sources if source.attached]
@@ -181,7 +186,11 @@ class _Reply:
         self._attached = self._weighed(attached, question, ())
         screen = [row.quote.text for row in self._attached]
         self._library = self._weighed(library, *in_full(question, queries, screen))
-        self._codes = codes(question) or codes("\n".join(screen))
+        named = codes(question) or codes("\n".join(screen))
+        said = len(stems(without_codes(question))) if named else None
+        self._codes = named or codes("\n".join(queries))  # a follow-up leaves its code unsaid
+        self._advice_on_codes = self._advice or said in (0, 1)
+        self._to_do = asks_what_to_do(question) or said == 0
 
     def _weighed(
         self, sources: Sequence[Source], question: str, queries: Sequence[str]
@@ -194,8 +203,8 @@ class _Reply:
             contexts=[source.above for source in sources],
             found=[source.score for source in sources],
         )
-        entries = [source.entries for source in sources]
-        return [Chosen(q, sources[q.source], entries[q.source][q.position]) for q in quotes]
+        places = [source.places for source in sources]
+        return [Chosen(q, sources[q.source], places[q.source][q.position]) for q in quotes]
 
     def pieces(self) -> list[str]:
         """The draft, sentence by sentence, slot by slot."""
@@ -227,42 +236,27 @@ class _Reply:
         beside = [c for c in others if c.source == best.source]
         beside.sort(key=lambda c: c.quote.position)
         chosen = [best, *beside, *(c for c in others if c not in beside)]
-        if self._advice_on_codes and (entry := self._entries(ranked)):
-            others = [c for c in chosen if c not in entry and not self._is_of_steps(c)]
-            return [*entry, *others[: max(_SENTENCES - len(entry), 0)]]
+        return self._with_others(chosen, ranked)
+
+    def _with_others(self, chosen: list[Chosen], ranked: Sequence[Chosen]) -> list[Chosen]:
+        """What was chosen, and what belongs to it: an entry, steps, what it tells to do."""
+        about = about_codes(
+            self._codes if self._advice_on_codes else (),
+            ranked,
+            self._library,
+            best=chosen,
+            to_do=self._to_do,
+        )
+        others = [c for c in chosen if not is_of_steps(c, self._library)]
+        if about:
+            return _filled(about, others)
         prose = (c for c in chosen if not c.source.rows)
-        step = next((c for c in prose if self._is_of_steps(c)), None)
-        if step is None:
-            return chosen
-        steps = self._steps(step)
-        return [*(c for c in chosen[: chosen.index(step)] if c not in steps), *steps]
-
-    def _entries(self, ranked: Sequence[Chosen]) -> list[Chosen]:
-        """The first sentences of the entries about the codes that are asked about, if listed."""
-        found: list[Chosen] = []
-        for code in self._codes:
-            best = next((c for c in ranked if c.entry == code), None)
-            text = [c for c in self._library if best and c.source == best.source]
-            entry = [c for c in text if c.entry == code]
-            if any(heads(c.quote.text) for c in entry):
-                found += entry[:_ENTRY]
-        return sorted(found, key=self._library.index)
-
-    def _is_of_steps(self, chosen: Chosen) -> bool:
-        """Whether a sentence is a numbered step, or introduces some."""
-        if not chosen.quote.text.endswith(":"):
-            return _STEP.match(chosen.quote.text) is not None
-        text = [c for c in self._library if c.source == chosen.source]
-        after = text[chosen.quote.position + 1 : chosen.quote.position + 2]
-        return any(_STEP.match(c.quote.text) for c in after)
-
-    def _steps(self, step: Chosen) -> list[Chosen]:
-        """All numbered steps around one of them, and the line that introduces them."""
-        text = [c for c in self._library if c.source == step.source]
-        steps = [c for c in text if _STEP.match(c.quote.text)]
-        first = steps[0].quote.position
-        lead = [c for c in text[:first][-1:] if c.quote.text.endswith(":")]
-        return [*lead, *steps]
+        step = next((c for c in prose if is_of_steps(c, self._library)), None)
+        if step:
+            steps = steps_around(step, self._library)
+            return [*(c for c in chosen[: chosen.index(step)] if c not in steps), *steps]
+        told = told_after(chosen[0], self._library) if self._to_do else []
+        return _filled([chosen[0], *told][:_SENTENCES], others) if told else chosen
 
     def _fits(self, chosen: Chosen) -> bool:
         """Rows of a screen answer what is on it, not what to do about it or what it looks like."""
@@ -342,9 +336,15 @@ def _wanted(question: str) -> str:
     return (found[-1] if verb else found[0]) if found else ""
 
 
+def _filled(whole: Sequence[Chosen], others: Sequence[Chosen]) -> list[Chosen]:
+    """What belongs together, and as many others as there is room for."""
+    rest = [c for c in others if c not in whole]
+    return [*whole, *rest[: max(_SENTENCES - len(whole), 0)]]
+
+
 def _before(text: str) -> str:
     """What parts a sentence from the one before: a step stands on a line of its own."""
-    return "\n" if _STEP.match(text) else " "
+    return "\n" if is_step(text) else " "
 
 
 def _same(source: Source, attached: Sequence[Source]) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..entries import codes, entries, kinds
+from ..entries import Place, codes, kinds, places
 from ..quoting import Quote, quotable
 
 __all__ = ["Chosen", "Source", "slot_words"]
@@ -56,9 +56,11 @@ class Source:
         return quotable(self.text, "screenshot" if self.rows else self.modality)
 
     @property
-    def entries(self) -> list[str]:
-        """The code of the entry that each of its pieces belongs to; empty where to none."""
-        return [""] * len(self.pieces) if self.rows else entries(self.text)
+    def places(self) -> list[Place]:
+        """The place of the text that each of its pieces belongs to; each row is one of its own."""
+        if self.rows:
+            return [Place(number, "") for number in range(len(self.pieces))]
+        return places(self.text)
 
     @property
     def above(self) -> str:
@@ -82,12 +84,17 @@ class Chosen:
     Attributes:
         quote: of the source.
         source: it is from.
-        entry: the code whose entry it belongs to; empty where to none.
+        place: in the source, together with what belongs to it.
     """
 
     quote: Quote
     source: Source
-    entry: str
+    place: Place
+
+    @property
+    def entry(self) -> str:
+        """The code whose entry it belongs to; empty where to none."""
+        return self.place.code
 
     def is_of(self, asked: set[str]) -> bool:
         """Whether it is not about another code than those asked about."""
