@@ -1,12 +1,13 @@
 """The small Janus: one language model that draws pictures as tokens and reads pictures.
 
-    python examples/pocket/janus.py --out demo/pocket --total 90
+    python examples/pocket/janus.py --out demo/pocket --total 60
 
 Half of a step's samples are drawn: a caption, then the 64 tokens that `janus_vq` makes of its
 picture; one caption in ten says nothing, for guidance. The other half are read: a picture with
 four questions, which share its tokens and do not see each other, so that each is laid out as if it
 were asked alone. Only picture tokens and answers are learnt. Needs the trained autoencoder of
-`janus_vq`; what is exported is transformers' own folder in half precision.
+`janus_vq` and the eyes of `janus_eyes`; what is exported is transformers' own folder in half
+precision.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from limner.examples.pocket.emoji import Split, load
+from limner.examples.pocket.emoji import Split
+from limner.examples.pocket.janus_eyes import WIDTH, Eyes, EyesStage, seen, started, vision, whole
 from limner.examples.pocket.janus_folder import NAMING, Layout, write_words
 from limner.examples.pocket.janus_questions import Questions, named
 from limner.examples.pocket.janus_vq import PATCH, tokens_of
@@ -41,21 +43,21 @@ LARGEST = 18_000_000
 """Bytes that the folder may have."""
 
 _PROMPT = 64  # tokens of a caption's turn at the most; the longest have 31
-_WIDTH, _EYES = 256, 160
 _CLOSING = 4  # tokens after a caption: its turn's end, the answer's beginning, the picture's
 _DROPPED = 0.1  # of captions, for classifier-free guidance
 _NOWHERE = -100  # in the place of a target
-_SHARES, _JITTER = (0.62, 0.18, 0.20), 0.5  # of drawn scenes: names come first, and stray less
+_SHARES, _JITTER = (0.62, 0.18, 0.20), 0.0  # of drawn scenes: names come first, always the same
 _SEED = 9_000_000
 _SEEN = 0.5  # weight of naming from the eyes alone
 
 
-def small_janus(layout: Layout, vq: Any, size: int) -> Any:
-    """A fresh one around a trained autoencoder, which is in it and stays as it is.
+def small_janus(layout: Layout, vq: Any, eyes: Eyes, size: int) -> Any:
+    """A fresh one around a trained autoencoder, which stays as it is, and eyes, which learn on.
 
     Args:
         layout: of its words.
         vq: transformers' ``JanusVQVAE``.
+        eyes: become its own.
         size: side of a picture in pixels.
     """
     from transformers import JanusConfig, JanusForConditionalGeneration
@@ -64,23 +66,19 @@ def small_janus(layout: Layout, vq: Any, size: int) -> Any:
     make: Any = JanusConfig
     config = make(
         text_config={
-            "model_type": "llama", "vocab_size": len(layout), "hidden_size": _WIDTH,
+            "model_type": "llama", "vocab_size": len(layout), "hidden_size": WIDTH,
             "intermediate_size": 704, "num_hidden_layers": 6, "num_attention_heads": 4,
             "num_key_value_heads": 2, "max_position_embeddings": 1024,
-            "initializer_range": _WIDTH**-0.5, "tie_word_embeddings": True, **marks,
+            "initializer_range": WIDTH**-0.5, "tie_word_embeddings": True, **marks,
         },
-        vision_config={
-            "hidden_size": _EYES, "num_hidden_layers": 4, "num_attention_heads": 5,
-            "image_size": size, "patch_size": PATCH, "projection_dim": _WIDTH,
-            "num_image_tokens": (size // PATCH) ** 2, "initializer_range": _EYES**-0.5,
-        },
+        vision_config=vision(size),
         vq_config=vq.config.to_dict()
-        | {"projection_dim": _WIDTH, "image_token_embed_dim": _WIDTH},
+        | {"projection_dim": WIDTH, "image_token_embed_dim": WIDTH},
         image_token_id=layout.tokens["image_token"],
         tie_word_embeddings=True,
     )  # fmt: skip
     model: Any = JanusForConditionalGeneration(config)
-    _begin(model, vq)
+    _begin(model, vq, eyes)
     own = model.generation_config
     for name, value in marks.items():
         setattr(own, name, value)
@@ -91,28 +89,23 @@ def small_janus(layout: Layout, vq: Any, size: int) -> Any:
 
 
 @torch.no_grad()
-def _begin(model: Any, vq: Any) -> None:
-    """The autoencoder's weights, its codes as embeddings, and layers that let signals through."""
+def _begin(model: Any, vq: Any, eyes: Eyes) -> None:
+    """What is trained already, codes as embeddings, and layers that let signals through."""
     own = model.model
     own.vqmodel.load_state_dict(vq.state_dict())
     own.vqmodel.requires_grad_(False)
     own.generation_embeddings.weight.copy_(vq.quantize.embedding.weight)
-    for part in (own.aligner, own.generation_aligner, own.generation_head):
-        for layer in part.modules():
-            if isinstance(layer, nn.Linear):
-                nn.init.normal_(layer.weight, std=layer.in_features**-0.5)
-                nn.init.zeros_(layer.bias)
+    own.vision_model, own.aligner = eyes.tower, eyes.aligner
+    for part in (own.generation_aligner, own.generation_head):
+        started(part)
 
 
 class _Learner(nn.Module):
     """The model, and a map from what its eyes see to names, which is not kept."""
 
-    def __init__(self, janus: Any) -> None:
+    def __init__(self, janus: Any, names: nn.Linear) -> None:
         super().__init__()
-        self.janus = janus
-        self.names = nn.Linear(_WIDTH, len(load()))
-        nn.init.zeros_(self.names.weight)
-        nn.init.zeros_(self.names.bias)
+        self.janus, self.names = janus, names
 
 
 class _Coder(nn.Module):
@@ -171,7 +164,7 @@ class JanusStage(Stage):
     """Cross-entropy of the next token: of pictures, of names, of yes and no.
 
     Args:
-        plan: see `Plan`; the folder of `janus_vq` is in ``plan.out``.
+        plan: see `Plan`; the folders of `janus_vq` and `janus_eyes` are in ``plan.out``.
         shard: samples in a shard of the pool of drawn scenes.
     """
 
@@ -190,7 +183,9 @@ class JanusStage(Stage):
         self._layout = Layout(self._words)
         kind: Any = JanusVQVAE
         vq = kind.from_pretrained(plan.out / "janus_vq" / "model").eval()
-        self.model: Any = _Learner(small_janus(self._layout, vq, plan.size)).to(plan.device)
+        eyes = Eyes.found(plan.size, plan.out / EyesStage.name)
+        janus = small_janus(self._layout, vq, eyes, plan.size)
+        self.model: Any = _Learner(janus, eyes.names).to(plan.device)
         if plan.device == "cpu":  # the fused kernels are slow backwards in bfloat16
             self.model.janus.set_attn_implementation("eager")
         self._renderer = Renderer(plan.size, plan.out, plan.device)
@@ -204,16 +199,16 @@ class JanusStage(Stage):
             plan.out / self.name / f"pool-{plan.rank}",
             plan.seed + 1_000 * plan.rank,
             shard,
-            reuse=12,
+            reuse=4,
         )
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
         """See `Stage.loss`."""
         drawn = self._draw(step)
-        names, yes, seen, right = self._read(step)
-        figures = {"drawn": drawn, "names": names, "yes or no": yes, "seen": seen}
+        names, yes, from_eyes, right = self._read(step)
+        figures = {"drawn": drawn, "names": names, "yes or no": yes, "seen": from_eyes}
         told = {name: float(value.detach()) for name, value in figures.items()}
-        return drawn + names + yes + _SEEN * seen, told | {"right": right}
+        return drawn + names + yes + _SEEN * from_eyes, told | {"right": right}
 
     # ── Drawing ──────────────────────────────────────────────────────────────────────────────
 
@@ -301,7 +296,7 @@ class JanusStage(Stage):
         """
         model = self.model.janus.model
         before = torch.tensor([self._layout.before] * len(pictures), device=pictures.device)
-        begun = model(input_ids=before, pixel_values=_whole(pictures), use_cache=True)
+        begun = model(input_ids=before, pixel_values=whole(pictures), use_cache=True)
         begun.past_key_values.batch_repeat_interleave(len(read.ids) // len(pictures))
         out = model.language_model(
             inputs_embeds=model.get_input_embeddings()(read.ids.to(pictures.device)),
@@ -323,17 +318,8 @@ class JanusStage(Stage):
         deciding = torch.arange(len(read.ids)) % len(asked[0]) > 0  # the first asks for a name
         deciding = (deciding[:, None] & read.first)[there].to(logits.device)
         right = (logits[deciding].argmax(1) == targets[deciding]).float().mean()
-        seen = self._seen(looks, scenes)
-        return each[~deciding].mean(), each[deciding].mean(), seen, float(right)
-
-    def _seen(self, looks: Tensor, scenes: Sequence[Scene]) -> Tensor:
-        """Cross-entropy of things' names from the mean of what the eyes say."""
-        wanted = torch.zeros(len(scenes), len(load()), device=looks.device)
-        for row, scene in zip(wanted, scenes, strict=True):
-            row[[placed.number for placed in scene.objects]] = 1
-        return F.cross_entropy(
-            self.model.names(looks.float().mean(1)).float(), wanted / wanted.sum(1, True)
-        )
+        from_eyes = seen(self.model.names, looks, scenes)
+        return each[~deciding].mean(), each[deciding].mean(), from_eyes, float(right)
 
     # ── What is shipped ──────────────────────────────────────────────────────────────────────
 
@@ -359,14 +345,9 @@ class JanusStage(Stage):
         print("janus:", told, flush=True)
 
 
-def _whole(pictures: Tensor) -> Tensor:
-    """Pictures in the 256 steps that files have."""
-    return ((pictures + 1) * 127.5).round() / 127.5 - 1
-
-
 def main(arguments: Sequence[str] | None = None) -> bool:
     """Train, export; whether the plan is fulfilled."""
-    plan = Plan.of(parser(__doc__, cpu_batch=48, gpu_batch=512, rate=1e-3).parse_args(arguments))
+    plan = Plan.of(parser(__doc__, cpu_batch=32, gpu_batch=512, rate=9e-4).parse_args(arguments))
     return train(JanusStage(plan), plan)
 
 

@@ -4,7 +4,8 @@
 
 All is done by Limner's own `Janus` and `JanusReader`, one picture at a time: what is shipped is
 what is measured. Pictures to be read are renderings that training did not see; groups of pictures
-are CLDR's (see `janus_questions`). Knows nothing of training.
+are CLDR's (see `janus_questions`). As the eye of the check step it looks at what the small SDXL
+draws. Knows nothing of training.
 """
 
 from __future__ import annotations
@@ -24,9 +25,11 @@ from limner.examples.pocket.measures import Share, evaluated, hits, nearest, sha
 from limner.examples.pocket.render import Renderer, references
 from limner.examples.pocket.scenes import Scene, Scenes
 from limner.examples.pocket.sheets import image, sheet
-from limner.tools.image_models.base import ImageRequest
+from limner.tools.image_models.base import ImageModel, ImageRequest
 from limner.tools.image_models.janus import Janus
 from limner.tools.image_models.janus_reading import JanusReader
+from limner.tools.image_models.opening import open_model
+from limner.tools.pocket_checker import PocketChecker
 
 __all__ = ["Evaluation", "main"]
 
@@ -101,6 +104,44 @@ class Evaluation:
             "nearest is of the same subgroup": share(kin),
         }
 
+    def checking(self) -> dict[str, Share]:
+        """What the small SDXL drew: does the check step know that it shows its name, and no other?
+
+        What it draws of words that were kept back is right or wrong as the nearest picture says.
+        """
+        random = np.random.default_rng((_SEED, self.seed, 23))
+        numbers, kept = self._picked(random), sorted(Split(self.seed).synonyms)
+        words = [kept[i] for i in random.permutation(len(kept))[: self.count]]
+        others = np.roll(numbers, 1).tolist()
+        checker, artist = (
+            PocketChecker(str(self.out / "janus" / "model")),
+            open_model("pocket-sdxl"),
+        )
+        known, unknown = (
+            [_one(artist, word, seed) for seed, word in enumerate(said)]
+            for said in ([load()[n].name for n in numbers], words)
+        )
+        pairs = list(zip(known, numbers, others, strict=True))
+        own = [checker.shows(picture, load()[n].name) for picture, n, _ in pairs]
+        foils = [checker.shows(picture, load()[m].name) for picture, _, m in pairs]
+        first = nearest(_pixels(unknown), references(self._side, self.out)).argmin(1).tolist()
+        told = [checker.shows(*row) for row in zip(unknown, words, strict=True)]
+        right = [n in Split(self.seed).synonyms[w] for n, w in zip(first, words, strict=True)]
+        return {
+            "its name: yes": share([answer is True for answer in own]),
+            "its name: no": share([answer is False for answer in own]),
+            "another name: yes": share([answer is True for answer in foils]),
+            "another name: no": share([answer is False for answer in foils]),
+            **{
+                f"words kept back, drawn {how}: {said}": share(
+                    [a is answer for a, r in zip(told, right, strict=True) if r is ok]
+                )
+                for how, ok in (("right", True), ("wrong", False))
+                for said, answer in (("yes", True), ("no", False))
+                if ok in right
+            },
+        }
+
     def guidance(self) -> dict[str, float]:
         """The share of nearest pictures that were meant, for a few names at some guidances."""
         numbers = self._picked(np.random.default_rng((_SEED, self.seed, 19)))
@@ -115,14 +156,10 @@ class Evaluation:
     def _drawn(self, numbers: Sequence[int], guidance: float | None = None) -> Tensor:
         """Pictures ``(n, 3, side, side)`` from -1 to 1; the n-th has seed n."""
         made = [
-            self.artist.generate(
-                ImageRequest(load()[number].name, seed=seed, guidance=guidance),
-                lambda done, steps, preview: None,
-            ).image
+            _one(self.artist, load()[number].name, seed, guidance)
             for seed, number in enumerate(numbers)
         ]
-        pixels = np.stack([np.asarray(each.convert("RGB")) for each in made])
-        return torch.from_numpy(pixels).permute(0, 3, 1, 2) / 127.5 - 1
+        return _pixels(made)
 
     def _painted(self, scenes: Sequence[Scene]) -> list[Image.Image]:
         return [image(pixels) for pixels in self._paint(scenes)]
@@ -133,6 +170,17 @@ class Evaluation:
         return picked
 
 
+def _one(artist: ImageModel, words: str, seed: int, guidance: float | None = None) -> Image.Image:
+    request = ImageRequest(words, seed=seed, guidance=guidance)
+    return artist.generate(request, lambda done, steps, preview: None).image
+
+
+def _pixels(pictures: Sequence[Image.Image]) -> Tensor:
+    """Pictures ``(n, 3, side, side)`` from -1 to 1."""
+    pixels = np.stack([np.asarray(each.convert("RGB")) for each in pictures])
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2) / 127.5 - 1
+
+
 def _group(answer: str) -> str:
     """Of the thing that an answer names; of the first one where it names two."""
     known = {emoji.name: group for emoji, (group, _) in zip(load(), groups(), strict=True)}
@@ -141,7 +189,7 @@ def _group(answer: str) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read, draw, measure, print, write ``janus.json`` and ``janus.png``."""
-    parts = ("naming", "shows", "drawing", "guidance")
+    parts = ("naming", "shows", "checking", "drawing", "guidance")
     evaluated(__doc__, arguments, Evaluation, parts, {}, "janus.json")
 
 

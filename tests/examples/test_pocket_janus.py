@@ -12,9 +12,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from limner.examples.pocket import emoji, janus_evaluate, janus_vq
+from limner.examples.pocket import emoji, janus_evaluate, janus_eyes, janus_vq
 from limner.examples.pocket.emoji import Split, load
 from limner.examples.pocket.janus import LARGEST, JanusStage, laid_out
+from limner.examples.pocket.janus_eyes import Eyes, EyesStage
 from limner.examples.pocket.janus_folder import NAMING, phrases
 from limner.examples.pocket.janus_questions import Questions, groups, named, unlike
 from limner.examples.pocket.janus_vq import VqStage, dead, quantised, small_vq, tokens_of
@@ -37,6 +38,7 @@ def long(test: Callable[..., None]) -> Callable[..., None]:
 
 MAKERS: dict[str, Callable[[Plan], Stage]] = {
     "janus_vq": VqStage,
+    "janus_eyes": EyesStage,
     "janus": lambda plan: JanusStage(plan, shard=32),
 }
 
@@ -44,13 +46,14 @@ MAKERS: dict[str, Callable[[Plan], Stage]] = {
 def small(patch: pytest.MonkeyPatch) -> None:
     """Short reports and counts, one thread, so that sums come out the same."""
     patch.setattr(janus_vq, "_REPORTED", 16)
+    patch.setattr(janus_eyes, "_REPORTED", 16)
     patch.setattr(janus_vq, "_COUNTED", 8)
     torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a recipe whose two stages made two steps."""
+    """The folder of a recipe whose stages made two steps."""
     out = tmp_path_factory.mktemp("pocket")
     with pytest.MonkeyPatch.context() as patch:
         small(patch)
@@ -296,7 +299,8 @@ def test_interrupted_training_is_unbroken_training(
         out.mkdir()
         (out / "glyphs-64.npy").symlink_to(trained / "glyphs-64.npy")
         if name == "janus":
-            (out / "janus_vq").symlink_to(trained / "janus_vq")
+            for needed in ("janus_vq", "janus_eyes"):
+                (out / needed).symlink_to(trained / needed)
             (out / "janus").mkdir()
             (out / "janus" / "words").symlink_to(trained / "janus" / "words")
         return out
@@ -312,6 +316,18 @@ def test_the_autoencoder_stays_as_it_was_trained(trained: Path, stage: JanusStag
     assert own and all(torch.equal(t, last[f"w.{n}"]) for n, t in own.items())
     grown = [n for n, t in stage.model.named_parameters() if not torch.equal(t, last[f"w.{n}"])]
     assert len(grown) > 50
+
+
+@long
+def test_the_eyes_go_on_from_what_they_learnt_alone(trained: Path) -> None:
+    eyes = Eyes.found(64, trained / "janus_eyes")
+    stage = JanusStage(Plan(trained, batch=8), shard=32)
+    pictures = torch.rand(2, 3, 64, 64) * 2 - 1
+    with torch.no_grad():
+        looks = stage.model.janus.model.get_image_features(janus_eyes.whole(pictures)).pooler_output
+        assert torch.allclose(looks, eyes(pictures), atol=1e-4)
+    assert torch.equal(stage.model.names.weight, eyes.names.weight)
+    assert float(eyes.names.weight.detach().abs().max()) > 0  # they learnt something
 
 
 # ── What is shipped ──────────────────────────────────────────────────────────────────────────
