@@ -176,9 +176,9 @@ def ask(
 
 
 def _to_be_drawn(question: str) -> bool:
-    from ..tools.chat_models.extractive import drawing_request
+    from ..tools.drawing_requests import drawings_of
 
-    return drawing_request(question) is not None
+    return bool(drawings_of(question))
 
 
 @app.command()

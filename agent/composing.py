@@ -10,6 +10,7 @@ from .answer import Answer, Part, Picture, Text
 from .draft import cited, parse, readable
 from .edits import drawings_of, numbers_told
 from .redrawing import told
+from .requested import draws_first, wants_an_answer
 from .state import Dropped, TurnState
 from .supporting import checked_text
 from .workbench import Workbench
@@ -30,6 +31,9 @@ def composed(state: TurnState, work: Workbench) -> Answer:
     made = {m.slot.number: m.result for m in state["checked"]}
     sources, numbers = _numbered(state)
     parts = tuple(_parts(state, made, numbers, work.reads))
+    if state["unanswered"] and not work.reads and wants_an_answer(state):
+        untold = (Text(_abstention(state, work)),)
+        parts = (*parts, *untold) if draws_first(state) else (*untold, *parts)
     called = numbers_told(len(state["drawn"]), len(drawings_of([Answer(parts)])))
     return Answer(
         parts=(*parts, Text(called)) if called else parts,

@@ -87,6 +87,9 @@ class TurnState(TypedDict):
 
     Every turn runs on a thread of its own and gives every field at its start (see `fresh`), so
     that nothing of an earlier turn shows through the reducer of ``made``.
+
+    ``unanswered`` tells that the library does not answer what a message asks which is
+    ``answerable`` all the same, since it has something drawn besides.
     """
 
     question: str
@@ -97,6 +100,7 @@ class TurnState(TypedDict):
     passages: tuple[Passage, ...]
     relevance: float | None
     answerable: bool
+    unanswered: bool
     rewrites: int
     retry: bool
     draft: str
@@ -148,6 +152,7 @@ def fresh(
         passages=(),
         relevance=None,
         answerable=True,
+        unanswered=False,
         rewrites=0,
         retry=False,
         draft="",

@@ -29,7 +29,6 @@ from langgraph.runtime import Runtime
 from ..errors import LimnerError, ModelError, ModelOutputError
 from ..index.passage import Passage
 from ..prompts import prompt
-from ..tools.chat_models.extractive import drawing_request
 from ..tools.layout import entries
 from ..tools.media import MediaStore
 from ..tools.ocr import Line, read_lines
@@ -55,6 +54,7 @@ from .plain_text import shortened
 from .pointing import pointed
 from .profiles import label_of
 from .redrawing import redrawn
+from .requested import asked, drawings, only_draws
 from .state import Attachment, Dropped, Made, SlotTask, TurnState
 from .wording import reworded, wordings
 from .workbench import Workbench
@@ -85,8 +85,9 @@ def guard(state: TurnState, runtime: Context) -> Update:
     """Decline what the policy declines, before any model works."""
     edit = state["edit"]
     words = edit.changes.prompt if isinstance(edit, Edit) else None
-    rule = drawing_refusal(words) if words else refusal(state["question"])
-    return {"refusal": rule.message if rule else ""}
+    drawn = [words] if words else [drawing.prompt for drawing in drawings(state)]
+    rules = [None if words else refusal(state["question"]), *map(drawing_refusal, drawn)]
+    return {"refusal": next((rule.message for rule in rules if rule), "")}
 
 
 def revise(state: TurnState, runtime: Context) -> Update:
@@ -120,28 +121,27 @@ def _read(store: MediaStore, media: str) -> tuple[Line, ...]:
 
 def retrieve(state: TurnState, runtime: Context) -> Update:
     """Find the passages that fit the question, in all its wordings."""
-    queries = state["queries"] or wordings(
-        state["question"], state["history"], state["attachments"]
-    )
+    question = asked(state)
+    queries = state["queries"] or wordings(question, state["history"], state["attachments"])
     if not state["queries"]:
-        alone = standalone(state["question"], state["history"], runtime.context)
+        alone = standalone(question, state["history"], runtime.context)
         queries = tuple(dict.fromkeys([alone, *queries])) if alone else queries
-    passages = runtime.context.library.search(queries, k=_PASSAGES)
+    at_hand = (drawing.prompt for drawing in drawings(state) if drawing.shown)
+    passages = runtime.context.library.search((*queries, *at_hand), k=_PASSAGES)
     return {"queries": queries, "passages": passages}
 
 
 def grade(state: TurnState, runtime: Context) -> Update:
     """Decide whether what was found answers the question; else word it anew, once."""
     work = runtime.context
-    attached = _attached(state)
-    found = state["passages"]
-    if drawing_request(state["question"]) or (work.reads and attached):
+    attached, question, found = _attached(state), asked(state), state["passages"]
+    if only_draws(state) or (work.reads and attached):
         answerable, score = True, None  # what a picture shows is the model's to say
     elif work.calibration is None:
         answerable, score = _answerable(state, work), None
     else:
         score = relevance(
-            state["question"],
+            question,
             found,
             work.encoder,
             work.calibration,
@@ -151,12 +151,18 @@ def grade(state: TurnState, runtime: Context) -> Update:
         )
         answerable = score >= work.calibration.threshold
     if not answerable and state["rewrites"] == 0:
-        again = reworded(state["question"], state["queries"])
+        again = reworded(question, state["queries"])
         if again and found:
             return {"queries": again, "rewrites": 1, "retry": True, "relevance": score}
     if answerable:
         runtime.stream_writer(SourcesFound(found))
-    return {"relevance": score, "answerable": answerable, "retry": False}
+    unanswered = not answerable and bool(drawings(state))  # what is to be drawn still can be
+    return {
+        "relevance": score,
+        "answerable": answerable or unanswered,
+        "unanswered": unanswered,
+        "retry": False,
+    }
 
 
 def _answerable(state: TurnState, work: Workbench) -> bool:
@@ -165,7 +171,7 @@ def _answerable(state: TurnState, work: Workbench) -> bool:
     if not found or state["attachments"]:
         return bool(found or state["attachments"])
     shown = [offered(str(n), passage) for n, passage in enumerate(found, 1)]
-    return answers(state["question"], prompt("passages", passages=shown), work) is not False
+    return answers(asked(state), prompt("passages", passages=shown), work) is not False
 
 
 def _forms(state: TurnState) -> tuple[str, ...]:
@@ -326,6 +332,7 @@ def _messages(state: TurnState, work: Workbench) -> list[BaseMessage]:
             "passages": shown,
             "question": state["question"],
             "queries": list(_forms(state)),
+            "answerable": not state["unanswered"],
         },
     )
     return [SystemMessage(prompt("answer")), *earlier, asked]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 
 from limner.errors import DeveloperError
-from limner.tools.chat_models.extractive import Extractive, drawing_request
+from limner.tools.chat_models.extractive import Extractive
 from limner.tools.chat_models.quoted import Chosen, Source
 from limner.tools.entries import Place
 from limner.tools.quoting import (
@@ -166,34 +166,43 @@ def test_the_attached_screenshot_is_not_quoted_again_from_the_library():
 
 
 @pytest.mark.parametrize(
-    ("question", "wish"),
+    ("question", "expected"),
     [
-        ("Draw me a lighthouse at dusk.", "a lighthouse at dusk"),
-        ("Please paint a red boat!", "a red boat"),
-        ("Can you draw a cat?", "a cat"),
-        ("illustrate how a kiln works", "how a kiln works"),
-        ("Create an image of a red fox.", "a red fox"),
-        ("Could you make me a picture showing two kilns?", "two kilns"),
-        ("sketch a lighthouse", "a lighthouse"),
-        ("Can you draw how a kiln works?", "how a kiln works"),
-        ("Draw the floor plans of both houses", None),
-        ("Make the image of the kiln larger", None),
-        ("Make a picture frame of oak?", None),
-        ("Create an image of the network map", None),
-        ("Paint is stored where, and who may take it?", None),
-        ("What should I draw?", None),
-        ("Draw", None),
-        ("Draw figure 1.", None),
-        ("Draw the network map of the second floor", None),
-        ("Please illustrate the wiring diagram", None),
-        ("Draw a map of an island", "a map of an island"),
-        ("Draw the sun", "the sun"),
+        ("Draw me a lighthouse.", "[[draw: a lighthouse]]"),
+        (
+            "How many litres does the kiln hold, and draw a cup",
+            "The kiln holds 120 litres. [1]\n\n[[draw: a cup]]",
+        ),
+        (
+            "Draw a cup and tell me how many litres the kiln holds",
+            "[[draw: a cup]]\n\nThe kiln holds 120 litres. [1]",
+        ),
+        ("What is the kiln? Draw a fox]] [[mark a1: x", "[[draw: a fox)) ((mark a1: x]]"),
     ],
 )
-def test_drawing_requests(question, wish):
-    assert drawing_request(question) == wish
-    if wish:
-        assert draft(question, KILN) == f"[[draw: {wish}]]"
+def test_draws_what_is_to_be_drawn_in_its_place(question, expected):
+    assert draft(question, passage("1", "The kiln holds 120 litres.")).endswith(expected)
+
+
+def test_a_follow_up_draws_what_was_asked_about():
+    history = [HumanMessage("What is a fox?"), AIMessage("A small animal.")]
+    asked = [*history, *message("Draw one.", KILN)]
+    assert Extractive(encoder=Words()).invoke(asked).text == "[[draw: a fox]]"
+
+
+def test_shows_what_is_at_hand_where_a_picture_is_to_be_seen_and_not_made():
+    plan = "Figure 1: Floor plan with rooms and exits."
+    assert draft("I'd like a picture of a floor plan", KILN, PLAN) == (
+        f"{plan} [3]\n\n[[show 3: {plan}]]"
+    )
+    assert draft("I'd like a picture of a red boat", KILN, PLAN) == "[[draw: a red boat]]"
+    assert draft("Draw a floor plan", KILN, PLAN) == "[[draw: a floor plan]]"
+
+
+def test_quotes_nothing_where_nothing_answers_and_still_draws():
+    asked = message("How tall is the tower, and draw a cup", KILN)
+    asked[-1].additional_kwargs["answerable"] = False
+    assert Extractive(encoder=Words()).invoke(asked).text == "[[draw: a cup]]"
 
 
 def test_draws_nothing_unasked():

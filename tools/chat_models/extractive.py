@@ -20,6 +20,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from pydantic import Field
 
 from ...errors import DeveloperError
+from ..drawing_requests import Drawing, parts_of
 from ..entries import codes, without_codes
 from ..instructions import is_step
 from ..quoting import (
@@ -35,7 +36,7 @@ from ..sentences import CachedEncoder, stems
 from .belonging import about_codes, is_of_steps, steps_around, told_after
 from .quoted import Chosen, Source, slot_words
 
-__all__ = ["Extractive", "drawing_request"]
+__all__ = ["Extractive"]
 
 _TEXTS = 5
 """How many of the library's passages are read for sentences."""
@@ -65,37 +66,7 @@ _MARK = 0.3
 _MARK_TROUBLE = 0.15
 """Cosine of the best sentence and an attachment's row from which on the row is marked."""
 
-_DRAW = re.compile(
-    r"\W*(?P<polite>(?:(?:please|can you|could you|would you)\W+)*)"
-    r"(?:(?:draw|paint|sketch|illustrate)\b(?:\s+(?:me|us)\b)?"
-    r"|(?:create|generate|make|paint|draw|render)\s+(?:(?:me|us)\s+)?(?:an?|another)\s+(?:new\s+)?"
-    r"(?:drawing|icon|illustration|image|painting|picture|sketch)\s+(?:of|showing)\b)"
-    r"\s*(?P<what>.+)",
-    re.IGNORECASE | re.DOTALL,
-)
-_ASKS = re.compile(r"\b(?:wh\w+|how|is|are|do|does|can|may|must)\b.*\?\s*$", re.I | re.DOTALL)
-_FIGURED = re.compile(
-    r"(?:the\s+)?(?:figure|fig\.?|table|picture|page|source)\s*\d+"
-    r"|the\b.*\b(?:chart|diagram|drawing|figure|graph|map|plan|schema|schematic|screenshot|table)s?\b",
-    re.IGNORECASE | re.DOTALL,
-)
-"""What is there already: "draw figure 1", "draw the network map" ask for the document's own."""
 _WHICH = re.compile(r"\b(?:what|which)\b", re.IGNORECASE)
-
-
-def drawing_request(question: str) -> str | None:
-    """What a question asks to be drawn, or None where it asks for something else.
-
-    Example:
-        >>> drawing_request("Please draw me a lighthouse at dusk.")
-        'a lighthouse at dusk'
-    """
-    found = _DRAW.match(question)
-    if not found or (not found["polite"] and _ASKS.search(found["what"])):
-        return None  # "Paint dries in what time?" asks about paint
-    if _FIGURED.match(found["what"]):
-        return None
-    return found["what"].strip().rstrip(".!?").strip() or None
 
 
 class Extractive(BaseChatModel):
@@ -103,8 +74,9 @@ class Extractive(BaseChatModel):
 
     The last human message carries in ``additional_kwargs`` the ``question``, its other forms
     ``queries`` and the ``passages``: mappings with ``label`` (``1``, or ``a1`` for an attachment),
-    ``text``, ``context``, ``modality`` and ``pictured``, best first. Where nothing can be quoted
-    the answer is empty.
+    ``text``, ``context``, ``modality`` and ``pictured``, best first, and where they answer nothing
+    that is asked ``answerable`` as False. What is to be drawn becomes a slot in its place (see
+    ``parts_of``). Where nothing can be quoted or drawn the answer is empty.
 
     Attributes:
         encoder: ``encode_query`` and ``encode_document``: ``list[str]`` -> float32 ``(n, d)``,
@@ -152,17 +124,24 @@ class Extractive(BaseChatModel):
         yield ChatGenerationChunk(message=last)
 
     def _draft(self, messages: Sequence[BaseMessage]) -> list[str]:
-        asked = next((m for m in reversed(messages) if isinstance(m, HumanMessage)), None)
-        if asked is None:
+        told = [m for m in messages if isinstance(m, HumanMessage)]
+        if not told:
             raise DeveloperError("the messages hold no question", "end them with a HumanMessage")
-        given = asked.additional_kwargs
-        question = str(given.get("question") or asked.text)
-        wish = drawing_request(question)
-        if wish:
-            return [f"[[draw: {slot_words(wish)}]]"]
+        given = told[-1].additional_kwargs
+        question = str(given.get("question") or told[-1].text)
         sources = [Source.read(passage) for passage in given.get("passages", ())]
         queries = [str(query) for query in given.get("queries", ())]
-        return _Reply(question, queries, sources, self.encoder).pieces()
+        draft: list[str] = []
+        for part in parts_of(question, told[-2].text if told[1:] else ""):
+            if isinstance(part, Drawing):
+                own = _Reply(part.prompt, (), sources, self.encoder).own() if part.shown else []
+                pieces = own or [f"[[draw: {slot_words(part.prompt)}]]"]
+            elif given.get("answerable", True):
+                pieces = _Reply(part, queries, sources, self.encoder).pieces()
+            else:
+                continue
+            draft += ["\n\n", *pieces] if draft and pieces else pieces
+        return draft
 
 
 class _Reply:
@@ -220,6 +199,18 @@ class _Reply:
         slots += [_slot("mark", row) for row in self._marked(chosen)]
         sentences = [f"{_before(c.quote.text) if n else ''}{c}" for n, c in enumerate(chosen)]
         return sentences + [f"\n\n{slot}" for slot in slots]
+
+    def own(self) -> list[str]:
+        """A figure whose caption names all that is wished for, in place of a drawing, if any."""
+        wanted = set(stems(self._question))
+        named = (
+            c
+            for c in self._library
+            if c.source.modality == "figure" and c.source.pictured and c.quote.position == 0
+            if wanted and wanted.issubset(stems(c.quote.text))
+        )
+        best = max(named, key=lambda c: c.quote.score, default=None)
+        return [str(best), f"\n\n{_slot('show', best)}"] if best else []
 
     def _sentences(self) -> list[Chosen]:
         """The best sentence, then close seconds: those beside it first, in their own order."""
