@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from ..prompts import read_file
+from .emoji import emoji_named
 
 __all__ = ["Rule", "drawing_refusal", "policy", "refusal"]
 
@@ -55,4 +56,4 @@ def drawing_refusal(prompt: str) -> Rule | None:
 
     A drawing's prompt names the thing only: that it is to be drawn goes without saying.
     """
-    return refusal(f"draw a picture: {prompt}")
+    return refusal(f"draw a picture: {emoji_named(prompt)}")

@@ -13,6 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 from PIL import Image
 
 from ...errors import ModelError
+from ..emoji import emoji_named
 
 __all__ = [
     "Capabilities",
@@ -40,8 +41,8 @@ class ImageRequest:
     """What to draw. None leaves a choice to the model.
 
     Attributes:
-        prompt: what it shows.
-        negative_prompt: what it does not show.
+        prompt: what it shows; emoji in it become their names, which any model can read.
+        negative_prompt: what it does not show; the same.
         size: width and height in pixels.
         steps: denoising steps.
         guidance: classifier-free guidance scale.
@@ -64,6 +65,10 @@ class ImageRequest:
     mask: Image.Image | None = field(default=None, repr=False)
     strength: float | None = None
     lora: tuple[tuple[str, float], ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "prompt", emoji_named(self.prompt))
+        object.__setattr__(self, "negative_prompt", emoji_named(self.negative_prompt))
 
 
 @dataclass(frozen=True, slots=True)
