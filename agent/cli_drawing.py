@@ -69,6 +69,7 @@ def draw(
     from ..tools.image_models.base import ImageRequest
     from ..tools.image_models.cache import PictureCache, Remembering
     from ..tools.image_models.provenance import signed_png
+    from ..tools.image_models.vocabulary import remark
     from ..tools.safety import drawing_refusal
     from .plain_text import clean
 
@@ -102,6 +103,8 @@ def draw(
         with _steps_bar(_expected(model, estimate)) as on_step:
             drawn = model.generate(request, on_step)
     _write(out, signed_png(drawn))
+    if unknown := remark(model, drawn.prompt):
+        screen().say(unknown)
     if json:
         told = {"path": str(out), "origin": "generated", "drawn_before": known is not None}
         print_json(told | {"refused": False} | drawn.to_dict())

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
 
+from ..errors import ModelError
 from ..index.passage import Passage
-from .answer import Answer, Part, Picture, Text
+from ..tools.image_models.vocabulary import remark
+from .answer import Answer, Generated, Part, Picture, Text
 from .draft import cited, parse, readable
 from .edits import drawings_of, numbers_told
 from .redrawing import told
@@ -25,12 +29,13 @@ def composed(state: TurnState, work: Workbench) -> Answer:
     if state["refusal"]:
         return Answer((Text(state["refusal"]),), refused=True)
     if state["edit"] is not None:
-        return told(state)
+        redrawn = told(state)
+        return replace(redrawn, parts=tuple(_remarked(redrawn.parts, work)))
     if not state["answerable"]:
         return Answer((Text(_abstention(state, work)),), state["passages"], abstained=True)
     made = {m.slot.number: m.result for m in state["checked"]}
     sources, numbers = _numbered(state)
-    parts = tuple(_parts(state, made, numbers, work.reads))
+    parts = tuple(_remarked(_parts(state, made, numbers, work.reads), work))
     if state["unanswered"] and not work.reads and wants_an_answer(state):
         untold = (Text(_abstention(state, work)),)
         parts = (*parts, *untold) if draws_first(state) else (*untold, *parts)
@@ -91,6 +96,16 @@ def _parts(
             yield result
         elif result is not None:
             yield Text(f"(No picture of “{piece.words}”: {result.reason}.)")
+
+
+def _remarked(parts: Iterable[Part], work: Workbench) -> Iterator[Part]:
+    """The parts, and beside each drawing what of its words the image model was not taught."""
+    for part in parts:
+        yield part
+        if work.image_model and isinstance(part, Picture) and isinstance(part.origin, Generated):
+            with suppress(ModelError):  # what cannot be read there costs the remark only
+                if said := remark(work.image_model, part.origin.prompt):
+                    yield Text(said)
 
 
 def _text(content: str, numbers: Mapping[str, int]) -> Text:

@@ -63,7 +63,8 @@ def _phrase(text: str) -> str:
         if (words or plain not in _ARTICLES) and (plain in STOP_WORDS or not word[0].isalnum()):
             break
         words.append(word)
-    return "" if [word.lower() in _ARTICLES for word in words] in ([], [True]) else " ".join(words)
+    only_article = len(words) == 1 and words[0].lower() in _ARTICLES
+    return "" if only_article else " ".join(words)
 
 
 def _doer(text: str) -> str:

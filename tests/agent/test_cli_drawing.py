@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from limner.tests.agent.painting import Painter, open_painter
 from limner.tools.image_models import opening
 from limner.tools.image_models.base import ImageRequest
 from limner.tools.image_models.provenance import read
+from limner.tools.image_models.vocabulary import Vocabulary
+from limner.tools.model_files import SHIPPED
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 REAL = opening.open_model
@@ -58,6 +61,16 @@ def test_a_picture_is_written_and_its_path_is_all_of_stdout(here: Run) -> None:
     with Image.open("boat.png") as image:
         assert image.size == (80, 64)
     assert not list(Path().glob("*.part"))
+
+
+def test_words_that_the_model_does_not_know_are_said(here: Run, monkeypatch: Any) -> None:
+    taught = Vocabulary.of_folder(SHIPPED["pocket-sdxl"])
+    monkeypatch.setattr(Painter, "capabilities", replace(Painter.capabilities, vocabulary=taught))
+    ask = ("draw", "-o", "one.png", "--image-model", "painter")
+    for _ in range(2):  # drawn, and drawn before
+        run = here(*ask, "a xyzzy")
+        assert run.stdout == "one.png\n" and "does not know “xyzzy”." in run.stderr
+    assert "does not know" not in here(*ask, "a fox").stderr
 
 
 def test_what_was_drawn_before_is_not_drawn_again(here: Run, monkeypatch: Any) -> None:

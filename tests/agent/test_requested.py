@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from limner.agent.agent import Agent
 from limner.agent.answer import Answer, Generated, Picture, Text
 from limner.index.library import Library
 from limner.tools.image_models.fake import HashPainter
+from limner.tools.image_models.vocabulary import Vocabulary
+from limner.tools.model_files import SHIPPED
 
 FILTER = "The filter is changed every six months."
 
@@ -102,3 +105,23 @@ def test_a_follow_up_draws_what_the_question_before_was_about(library: Library) 
 def test_the_policy_sees_every_drawing_as_one(library: Library, question: str) -> None:
     answer = ask(library, question)
     assert answer.refused and not answer.pictures
+
+
+class Taught(HashPainter):
+    """Says that it knows the words that the shipped model knows."""
+
+    capabilities = replace(
+        HashPainter.capabilities,
+        vocabulary=Vocabulary.of_folder(SHIPPED["pocket-sdxl"]),
+    )
+
+
+def test_what_the_image_model_does_not_know_is_said_beside_the_picture(library: Library) -> None:
+    said = (
+        "hash-painter knows the English names of things that emoji show, and does not know “xyzzy”."
+    )
+    with Agent(library, image_model=Taught(), session="unknown") as agent:
+        assert told(agent.ask("Draw a fox.")) == ["drawn: a fox"]
+        parts = told(agent.ask("Draw a xyzzy."))
+        assert parts[:2] == ["drawn: a xyzzy", said]
+        assert said in told(agent.redraw())

@@ -14,6 +14,7 @@ from PIL import Image
 
 from ...errors import ModelError
 from ..emoji import emoji_named
+from .vocabulary import Vocabulary
 
 __all__ = [
     "Capabilities",
@@ -117,6 +118,7 @@ class Capabilities:
         mask: whether it can draw a part of a picture anew.
         lora: whether it takes adapters.
         scheduler_steps: schedulers that take fewer steps than ``steps.most``, with their most.
+        vocabulary: the words that it was taught; None where nothing is said of them.
     """
 
     sizes: Sizes
@@ -128,6 +130,7 @@ class Capabilities:
     mask: bool = False
     lora: bool = False
     scheduler_steps: tuple[tuple[str, int], ...] = ()
+    vocabulary: Vocabulary | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from .history import History
 from .lora import chosen
 from .lora_fitting import need_fitting
 from .schedulers import SCHEDULERS
+from .vocabulary import Vocabulary
 
 __all__ = ["Diffusion"]
 
@@ -221,6 +222,7 @@ def _capabilities(family: Family, engine: Engine) -> Capabilities:
         scheduler_steps=tuple(
             (name, kind.most) for name, kind in SCHEDULERS.items() if kind.most is not None
         ),
+        vocabulary=Vocabulary.of_folder(engine.checkpoint.folder),
     )
 
 

@@ -7,6 +7,7 @@ from langchain_core.tools import BaseTool, StructuredTool, ToolException
 from ...errors import LimnerError
 from ..safety import drawing_refusal
 from .base import GeneratedImage, ImageModel, ImageRequest
+from .vocabulary import remark
 
 __all__ = ["as_tool"]
 
@@ -43,8 +44,8 @@ def as_tool(model: ImageModel) -> BaseTool:
             drawn = model.generate(request, lambda k, n, preview: None)
         except LimnerError as error:
             raise ToolException(f"{error}. {error.hint}".rstrip(". ") + ".") from error
-        told = f"Drawn: “{prompt}”, {drawn.size[0]}×{drawn.size[1]}, seed {drawn.seed}."
-        return told, drawn
+        told = f"Drawn: “{drawn.prompt}”, {drawn.size[0]}×{drawn.size[1]}, seed {drawn.seed}."
+        return f"{told} {remark(model, drawn.prompt)}".rstrip(), drawn
 
     return StructuredTool.from_function(
         draw_picture,
