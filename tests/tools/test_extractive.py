@@ -134,6 +134,16 @@ def test_shows_a_figure_that_is_asked_for_under_its_caption():
     assert answer.endswith(f"\n\n[[show 3: {caption}]]")
 
 
+@pytest.mark.parametrize("question", ["Draw figure 2", "Show me Fig. 2", "what is in figure 2?"])
+def test_shows_the_figure_of_the_number_that_is_asked_for(question):
+    other = {**PLAN, "label": "4", "text": "Figure 2: Wiring of the lamp."}
+    for figures in ((PLAN, other), (other, PLAN)):
+        answer = draft(question, KILN, *figures)
+        assert answer.endswith("[[show 4: Figure 2: Wiring of the lamp.]]")
+        assert "Floor plan" not in answer
+    assert "[[show" not in draft(question, KILN, PLAN)
+
+
 def test_shows_no_figure_to_a_question_about_something_else():
     assert "[[" not in draft("How many litres does the kiln hold?", KILN, PLAN)
     assert "[[" not in draft("Show me a chart of kiln litres", KILN, {**PLAN, "pictured": False})

@@ -34,7 +34,7 @@ from ..quoting import (
 )
 from ..sentences import CachedEncoder, stems
 from .belonging import about_codes, is_of_steps, steps_around, told_after
-from .quoted import Chosen, Source, slot_words
+from .quoted import Chosen, Source, figure_number, slot_words
 
 __all__ = ["Extractive"]
 
@@ -152,6 +152,7 @@ class _Reply:
     ) -> None:
         self._question = question
         self._wanted = _wanted(question)
+        self._number = figure_number(question)
         self._advice = asks_advice(question)
         self._where = re.search(r"\bwhere\b", question, re.IGNORECASE) is not None
         self._encoder = encoder if isinstance(encoder, CachedEncoder) else CachedEncoder(encoder)
@@ -253,7 +254,7 @@ class _Reply:
         """Rows of a screen answer what is on it, not what to do about it or what it looks like."""
         if not chosen.source.rows:
             about = not self._codes or chosen.is_of(self._codes)
-            return about and not self._echoes(chosen)
+            return about and not self._echoes(chosen) and not self._is_other_figure(chosen)
         if asks_to_see(self._question) or (self._advice and chosen.source.attached):
             return False
         if chosen.source.attached:
@@ -297,9 +298,16 @@ class _Reply:
         shown = [c for c in self._library if c.source.pictured and c.source.modality != "text"]
         captions = [c for c in shown if c.source.modality == "figure" and c.quote.position == 0]
         needed = _SHOW_ASKED if asked else _SHOW_WHERE if self._where else _SHOW_UNASKED
-        captions = [c for c in captions if c.quote.features.cosine >= needed]
+        captions = [c for c in captions if not self._is_other_figure(c)]
+        named = [c for c in captions if self._number and figure_number(c.quote.text)]
+        captions = named or [c for c in captions if c.quote.features.cosine >= needed]
         rows = [c for c in shown if asked and c.source.rows and self._shows(c)]
         return max(captions or rows, key=lambda c: c.quote.score, default=None)
+
+    def _is_other_figure(self, chosen: Chosen) -> bool:
+        """Whether it is the caption of a figure of another number than the one asked for."""
+        own = figure_number(chosen.quote.text) if chosen.source.modality == "figure" else ""
+        return bool(self._number and own) and own != self._number
 
     def _shows(self, row: Chosen) -> bool:
         features = row.quote.features

@@ -10,9 +10,13 @@ from typing import Any
 from ..entries import Place, codes, kinds, places
 from ..quoting import Quote, quotable
 
-__all__ = ["Chosen", "Source", "slot_words"]
+__all__ = ["Chosen", "Source", "figure_number", "slot_words"]
 
 _CELLS = re.compile(r"\s{2,}|\t|: ")
+_FIGURE = re.compile(
+    r"\b(?:fig(?:ure|\.)?|picture|image|chart|diagram|illustration)\s*(\d+(?:[.\-]\d+)*[a-z]?)\b",
+    re.I,
+)
 _CITATION = re.compile(r"\[(\s*a?\d+(?:\s*[,;–-]\s*a?\d+)*\s*)\]", re.IGNORECASE)
 _BRACKETS = str.maketrans("[]", "()")
 
@@ -105,6 +109,17 @@ class Chosen:
 
     def __str__(self) -> str:
         return f"{_defused(self.quote.text)} [{self.source.label}]"
+
+
+def figure_number(text: str) -> str:
+    """The number of the figure that words name first; empty where they name none.
+
+    Example:
+        >>> figure_number("Draw figure 2.1, please")
+        '2.1'
+    """
+    found = _FIGURE.search(text)
+    return found[1].lower() if found else ""
 
 
 def slot_words(text: str) -> str:

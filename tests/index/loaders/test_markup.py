@@ -71,6 +71,42 @@ def test_html_blocks(read: Read) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("content", "blocks"),
+    [
+        ("![Figure 1: network](disc.png)", [("figure", "Figure 1: network")]),
+        ("![](disc.png)\n\nFigure 1: Network.", [("figure", "Figure 1: Network.")]),
+        ("![plan](disc.png)\n*Figure 1: Network*", [("figure", "Figure 1: Network")]),
+        ("![plan](disc.png)\\\nFig. 2.1 – Network", [("figure", "Fig. 2.1 – Network")]),
+        ("![plan](disc.png)\n\n**Figure 1**: Network", [("figure", "Figure 1: Network")]),
+        (
+            "![plan](disc.png)\n*Figure 1: Network*\nIt is small.",
+            [("figure", "Figure 1: Network"), ("paragraph", "It is small.")],
+        ),
+        (
+            "![plan](disc.png)\n\nFigure 1 shows that it is small.",
+            [("figure", "plan"), ("paragraph", "Figure 1 shows that it is small.")],
+        ),
+        (
+            "![plan](disc.png)\n\nIt is small.\n\nFigure 1: Network",
+            [("figure", "plan"), ("paragraph", "It is small."), ("paragraph", "Figure 1: Network")],
+        ),
+        (
+            "![plan](gone.png)\n\nFigure 1: Network",
+            [("paragraph", "plan"), ("paragraph", "Figure 1: Network")],
+        ),
+        (
+            "![a](disc.png)\n\n![b](disc.png)\n\nFigure 2: Both",
+            [("figure", "a"), ("figure", "Figure 2: Both")],
+        ),
+    ],
+)
+def test_the_line_under_a_picture_is_its_caption(
+    read: Read, content: str, blocks: list[tuple[str, str]]
+) -> None:
+    assert sorted(read(".md", content)) == sorted(blocks)
+
+
 def test_the_title_stands_in_for_a_missing_heading(read: Read) -> None:
     assert read(".html", "<title>Door  codes</title><p>D-12</p>")[0] == ("heading", "Door codes")
 
