@@ -279,7 +279,7 @@ class Agent:
         if not isinstance(picture, Picture):
             picture = picture_of(drawn, picture)
         edit = Edit(picture, changes)
-        possible(edit, self._work)
+        possible(edit, drawn, self._work)
         question = command_of(changes)
         return self._events(question, (), fresh(question, drawn=drawn, edit=edit))
 

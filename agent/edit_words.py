@@ -27,7 +27,6 @@ from ..tools.image_models.checking import LONGEST_PROMPT
 from ..tools.sentences import stems
 from .answer import Generated, Picture
 from .asking import said_of
-from .drawing import next_seed
 from .edits import Changes, Edit, numbers_in, parse_changes, picture_of
 from .plain_text import clean_line
 from .state import Dropped
@@ -104,8 +103,7 @@ def _checked(values: dict[str, Any], pictures: Sequence[Picture]) -> Edit:
     region = clean_line(str(values.get("region") or ""))[:_LONGEST_REGION]
     words = clean_line(str(values.get("prompt") or ""))[:LONGEST_PROMPT]
     anew = words if words and words != clean_line(origin.prompt) else None
-    edit = Edit(picture, replace(changes, prompt=anew), bool(anew or region), region)
-    return edit if region else _or_another(edit, origin)
+    return Edit(picture, replace(changes, prompt=anew), bool(anew or region), region)
 
 
 def _picture(number: object, pictures: Sequence[Picture]) -> tuple[Picture, Generated]:
@@ -117,13 +115,6 @@ def _picture(number: object, pictures: Sequence[Picture]) -> tuple[Picture, Gene
 
 def _meant(number: str, pictures: Sequence[Picture]) -> Picture:
     return picture_of(pictures, int(number) if number else None)
-
-
-def _or_another(edit: Edit, origin: Generated) -> Edit:
-    """A variation, where nothing at all is named."""
-    if edit.changes.named:
-        return edit
-    return replace(edit, changes=Changes(seed=next_seed(origin.seed)))
 
 
 # ── the grammar ──────────────────────────────────────────────────────────────────────────────
@@ -228,15 +219,11 @@ def _described(what: str, pictures: Sequence[Picture]) -> Picture:
 
 
 def _again(found: re.Match[str], picture: Picture) -> Edit | None:
-    assert isinstance(picture.origin, Generated)
     values = dict(_values(found["named"] or ""))
     if "" in values:
         return None
-    other = values.pop("other", None)
-    changes = parse_changes(values)
-    if other:
-        changes = replace(changes, seed=next_seed(picture.origin.seed))
-    return _or_another(Edit(picture, changes), picture.origin)
+    another = bool(values.pop("other", None))
+    return Edit(picture, parse_changes(values), another=another)
 
 
 def _values(named: str) -> Iterator[tuple[str, str]]:

@@ -137,12 +137,14 @@ class Edit:
         changes: what is named; with none, another seed is taken.
         onto: it is drawn from the picture as it is, where the model can do that.
         region: what of it is to be drawn anew, in words; empty for all of it.
+        another: another seed is taken beside what is named.
     """
 
     picture: Picture
     changes: Changes = UNCHANGED
     onto: bool = False
     region: str = ""
+    another: bool = False
 
 
 def drawings_of(answers: Iterable[Answer]) -> tuple[Picture, ...]:

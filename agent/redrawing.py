@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,7 +25,8 @@ from ..tools.layout import entries
 from ..tools.ocr import read_lines
 from .answer import Answer, Generated, Picture, Text
 from .asking import seen_at
-from .drawing import Stopped, drawn, next_seed, request_of, the_painter
+from .drawing import Stopped, next_seed, request_of, the_painter
+from .drawing import drawn as draw
 from .drawn import adapters
 from .edits import Changes, Edit, command_of, numbers_told
 from .events import PictureStarted
@@ -56,27 +57,40 @@ class _Plan:
     mask: str = ""
 
 
-def possible(edit: Edit, work: Workbench) -> None:
+def possible(edit: Edit, drawn: Sequence[Picture], work: Workbench) -> None:
     """Refuse what the image model cannot draw, before anything is drawn.
+
+    Args:
+        edit: what is wished for.
+        drawn: the generated pictures of the conversation.
+        work: draws.
 
     Raises:
         ModelMissing: there is no image model.
         UserError: a value outside of what it takes; the hint is one that it does.
         LibraryDamaged: a picture that it would be drawn from is not there.
     """
-    _plan(edit, work)
+    _plan(edit, drawn, work)
 
 
-def redrawn(edit: Edit, work: Workbench, tell: Callable[[Any], None]) -> Picture | Dropped:
+def redrawn(
+    edit: Edit, drawn: Sequence[Picture], work: Workbench, tell: Callable[[Any], None]
+) -> Picture | Dropped:
     """The new picture, or why there is none.
+
+    Args:
+        edit: what is wished for.
+        drawn: the generated pictures of the conversation: another seed is none of theirs.
+        work: draws and keeps.
+        tell: is told of every step.
 
     Raises:
         Stopped: the turn was given up, and nothing else ever.
     """
     tell(PictureStarted(0, "draw", edit.changes.prompt or _origin(edit).prompt))
     try:
-        plan = _plan(edit, work)
-        return drawn(0, plan.request, work, tell, plan.reference, plan.mask)
+        plan = _plan(edit, drawn, work)
+        return draw(0, plan.request, work, tell, plan.reference, plan.mask)
     except Stopped:
         raise
     except LimnerError as error:
@@ -93,7 +107,7 @@ def _origin(edit: Edit) -> Generated:
 # ── from an edit to a request ────────────────────────────────────────────────────────────────
 
 
-def _plan(edit: Edit, work: Workbench) -> _Plan:
+def _plan(edit: Edit, drawn: Sequence[Picture], work: Workbench) -> _Plan:
     model = the_painter(work)
     plan = _changed(_plan_before(edit, model, work), edit.changes)
     plan = _onto(plan, edit, model, work)
@@ -101,7 +115,30 @@ def _plan(edit: Edit, work: Workbench) -> _Plan:
         request = completed(plan.request, model.capabilities, model.name)
     except UserError as error:
         raise UserError(str(error), _as_typed(error.hint)) from None
-    return replace(plan, request=request)
+    plan = replace(plan, request=request)
+    named = edit.changes.named or edit.region
+    return _unseen(plan, model, drawn) if edit.another or not named else plan
+
+
+def _unseen(plan: _Plan, model: ImageModel, drawn: Sequence[Picture]) -> _Plan:
+    """The plan with the next seed with which the conversation has no such picture yet."""
+    before = [picture.origin for picture in drawn if isinstance(picture.origin, Generated)]
+    used = {d.seed for d in before if _drawn_so(d, plan, model)}
+    seed = next_seed(plan.request.seed)
+    while seed in used:
+        seed = next_seed(seed)
+    return replace(plan, request=replace(plan.request, seed=seed))
+
+
+def _drawn_so(origin: Generated, plan: _Plan, model: ImageModel) -> bool:
+    """Whether a picture differs from what is planned in its seed at most."""
+    alike = ("prompt", "negative_prompt", "size", "steps", "guidance", "scheduler", "strength")
+    return (
+        (origin.model, origin.revision) == (model.name, model.revision)
+        and all(getattr(origin, name) == getattr(plan.request, name) for name in alike)
+        and (origin.reference, origin.mask) == (plan.reference, plan.mask)
+        and origin.lora == plan.request.lora
+    )
 
 
 def _plan_before(edit: Edit, model: ImageModel, work: Workbench) -> _Plan:
@@ -128,8 +165,6 @@ def _changed(plan: _Plan, changes: Changes) -> _Plan:
 def _onto(plan: _Plan, edit: Edit, model: ImageModel, work: Workbench) -> _Plan:
     """The plan with the picture itself to be drawn from, where the edit asks for that."""
     changes, request = edit.changes, plan.request
-    if not changes.named and not edit.region:
-        return replace(plan, request=replace(request, seed=next_seed(request.seed)))
     if changes.mask or edit.region:
         return _within(plan, edit, model, work)
     anew = changes.strength is not None and request.reference is None

@@ -33,7 +33,7 @@ from ..tools.layout import entries
 from ..tools.media import MediaStore
 from ..tools.ocr import Line, read_lines
 from ..tools.safety import drawing_refusal, refusal
-from .answer import Usage
+from .answer import Picture, Usage
 from .asking import answers, standalone
 from .calling import ROUNDS, Toolbox, offered, uses_tools
 from .composing import composed
@@ -99,9 +99,11 @@ def redraw(state: TurnState, runtime: Context) -> Update:
     """Draw an earlier picture differently, or say why not."""
     edit = state["edit"]
     assert edit is not None
-    result = (
-        edit if isinstance(edit, Dropped) else redrawn(edit, runtime.context, runtime.stream_writer)
-    )
+    result: Picture | Dropped
+    if isinstance(edit, Dropped):
+        result = edit
+    else:
+        result = redrawn(edit, state["drawn"], runtime.context, runtime.stream_writer)
     words = shortened(result.reason if isinstance(result, Dropped) else result.caption, 80)
     return {"made": [_told(Made(Slot(0, "draw", "", words), result), runtime)]}
 

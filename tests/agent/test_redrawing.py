@@ -75,6 +75,17 @@ def test_with_nothing_named_another_seed_is_taken(library: Library) -> None:
         assert changes_of(before, origin_of(agent.redraw())) == {"seed": before.seed + 1}
 
 
+def test_another_seed_is_none_that_the_conversation_drew_with(library: Library) -> None:
+    with agent_of(library, Editor()) as agent:
+        agent.ask("Draw it")
+        assert origin_of(agent.ask("another one")).seed == 1
+        assert origin_of(agent.ask("a variation of picture 1")).seed == 2
+        assert origin_of(agent.redraw(picture=2)).seed == 3
+        assert origin_of(agent.redraw(Changes(steps=3), 3)).seed == 2
+        again = "draw picture 1 again with another seed and 3 steps"
+        assert [origin_of(agent.ask(again)).seed for _ in range(2)] == [1, 3]
+
+
 def test_a_strength_draws_from_the_picture_itself(library: Library) -> None:
     painter = Editor()
     with agent_of(library, painter) as agent:
