@@ -28,10 +28,13 @@ if TYPE_CHECKING:
     from markupsafe import Markup
     from PIL.Image import Image
 
-__all__ = ["Turn", "fragment", "load_picture", "to_html"]
+__all__ = ["Turn", "enlargement", "fragment", "load_picture", "to_html"]
 
 Turn = tuple[str, Answer]
 """A question, which may be empty, and its answer."""
+
+_SMALL = 256
+"""Pixels of a width from which a drawing is shown as it is."""
 
 _MAX_WIDTH = 1600  # pixels of an inlined picture; twice a page's measure, for dense screens
 
@@ -45,10 +48,14 @@ class _Words:
 
 @dataclass(frozen=True, slots=True)
 class _Figure:
-    """A picture part, ready for a template; without ``url`` where its file is gone."""
+    """A picture part, ready for a template; without ``url`` where its file is gone.
+
+    A small drawing is shown ``enlarged`` by a whole factor; its file stays as it is.
+    """
 
     url: str
     size: tuple[int, int]
+    enlarged: int
     alt: str
     caption: str
     kind: Literal["found", "marked", "generated"]
@@ -115,7 +122,8 @@ def _block(part: Text | Picture, answer: Answer, anchor: str) -> _Words | _Figur
     url, size = _data_url(part.media, answer.folder)
     kind, badge, place, details = _origin(part.origin)
     alt, caption = clean_line(part.alt), clean_line(part.caption)
-    return _Figure(url, size, alt, caption, kind, badge, clean_line(place), details)
+    factor = enlargement(size) if isinstance(part.origin, Generated) else 1
+    return _Figure(url, size, factor, alt, caption, kind, badge, clean_line(place), details)
 
 
 def _origin(
@@ -162,6 +170,16 @@ def _data_url(media: str, folder: str) -> tuple[str, tuple[int, int]]:
         image.save(buffer, kind, quality=88)
         data = buffer.getvalue()
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}", image.size
+
+
+def enlargement(size: tuple[int, int]) -> int:
+    """How many times as large a drawing is shown: the least whole number that makes it no stamp.
+
+    Example:
+        >>> enlargement((64, 64)), enlargement((512, 512))
+        (4, 1)
+    """
+    return max(-(-_SMALL // size[0]), 1) if size[0] else 1
 
 
 def load_picture(media: str, folder: str) -> tuple[Image, bytes] | None:

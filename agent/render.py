@@ -6,6 +6,7 @@ nothing wherever it is opened.
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
@@ -20,10 +21,10 @@ from urllib.parse import quote
 from ..errors import UserError
 from ..index.passage import Passage
 from . import markdown
-from .answer import Answer, Picture, Text
+from .answer import Answer, Generated, Picture, Text
 from .citations import cited_passages, notice
-from .page import Turn, fragment, load_picture, to_html
-from .plain_text import HIDDEN
+from .page import Turn, enlargement, fragment, load_picture, to_html
+from .plain_text import HIDDEN, clean_line
 
 __all__ = [
     "Turn",
@@ -160,7 +161,18 @@ def _markdown_picture(picture: Picture, link: str | None) -> str:
     label = markdown.escape(picture.origin.label)
     caption = markdown.escape(picture.caption)
     words = f"*{caption}* ({label})" if caption else f"({label})"
-    return f"![{markdown.escape(picture.alt)}]({quote(link)})\n\n{words}" if link else words
+    return f"{_markdown_image(picture, link)}\n\n{words}" if link else words
+
+
+def _markdown_image(picture: Picture, link: str) -> str:
+    """The image; a small drawing as a tag, since Markdown itself knows no widths."""
+    origin = picture.origin
+    factor = enlargement(origin.size) if isinstance(origin, Generated) else 1
+    if factor == 1 or not isinstance(origin, Generated):
+        return f"![{markdown.escape(picture.alt)}]({quote(link)})"
+    alt, width = html.escape(clean_line(picture.alt)), origin.size[0] * factor
+    crisp = "image-rendering: pixelated"
+    return f'<img src="{quote(link)}" alt="{alt}" width="{width}" style="{crisp}">'
 
 
 def _markdown_source(number: int, passage: Passage) -> str:

@@ -19,6 +19,9 @@ __all__ = ["can_show", "half_blocks", "picture"]
 
 _COLUMNS = 60
 _ROWS = 24
+_SMALL = 64  # pixels of a side that are shown one by one, where there is room
+_CRISP = 8  # times as large a small picture is given to a terminal that knows pixels
+_BESIDE = 4  # lines for the caption and the prompt
 
 
 def can_show(console: Console) -> bool:
@@ -42,8 +45,17 @@ def picture(image: Image.Image, console: Console) -> RenderableType | None:
     """
     if not can_show(console):
         return None
-    columns = min(_COLUMNS, console.width)
-    return _pixels(image, columns, console) or half_blocks(image, columns)
+    columns, rows = _room(image, console)
+    return _pixels(image, columns, rows, console) or half_blocks(image, columns, rows)
+
+
+def _room(image: Image.Image, console: Console) -> tuple[int, int]:
+    """Columns and lines: enough for every pixel of a small picture, where the console has them."""
+    lines = -(-image.height // 2)
+    whole = image.width <= console.width and lines + _BESIDE <= console.height
+    if max(image.size) <= _SMALL and whole:
+        return max(image.width, _COLUMNS), max(lines, _ROWS)
+    return min(_COLUMNS, console.width), _ROWS
 
 
 def half_blocks(image: Image.Image, columns: int = _COLUMNS, rows: int = _ROWS) -> Text:
@@ -76,7 +88,7 @@ def _fit(size: tuple[int, int], columns: int, rows: int) -> tuple[int, int]:
     return max(width, 1), 2 * max(lines, 1)
 
 
-def _pixels(image: Image.Image, columns: int, console: Console) -> RenderableType | None:
+def _pixels(image: Image.Image, columns: int, rows: int, console: Console) -> RenderableType | None:
     if console.file is not sys.__stdout__ or not (sys.stdin and sys.stdin.isatty()):
         return None  # textual-image talks to the process's own terminal, both ways
     try:
@@ -86,6 +98,10 @@ def _pixels(image: Image.Image, columns: int, console: Console) -> RenderableTyp
         return None
     if Best not in (SixelImage, TGPImage):
         return None
-    width, height = _fit(image.size, columns, _ROWS)
+    width, height = _fit(image.size, columns, rows)
+    if max(image.size) <= _SMALL:  # the terminal would blur its pixels
+        image = image.resize(
+            (image.width * _CRISP, image.height * _CRISP), Image.Resampling.NEAREST
+        )
     shown: RenderableType = Best(image, width=width, height=height // 2)
     return shown

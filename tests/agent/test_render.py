@@ -259,7 +259,7 @@ def answer(tmp_path: Path) -> Answer:
             Picture(red, "The dialogue", "A dialogue", Retrieved(PASSAGES[0])),
             Picture(blue, "Press this", "A button", Marked(PASSAGES[1], ((1, 2, 3, 4),))),
             Text("Restart [2].", (2,)),
-            Picture(wide, "A mood", "", GENERATED),
+            Picture(wide, "A mood", "", replace(GENERATED, size=(3000, 300))),
         ),
         passages=PASSAGES,
         usage=Usage(10, 5),
@@ -397,7 +397,8 @@ def test_hostile_names_captions_and_questions(answer: Answer, tmp_path: Path):
             answer.pictures[0], caption=payload, alt=payload, origin=Retrieved(passage)
         )
         drawn = replace(
-            answer.pictures[2], origin=replace(GENERATED, prompt=payload, model=payload)
+            answer.pictures[2],
+            origin=replace(GENERATED, prompt=payload, model=payload, size=(3000, 300)),
         )
         bad = replace(answer, parts=(Text("[1]", (1,)), picture, drawn), passages=(passage,))
         page = Page(save(bad, tmp_path / f"{number}.html", payload).read_text("utf-8"))
@@ -436,6 +437,28 @@ def test_markdown_folder(answer: Answer, tmp_path: Path):
         assert Image.open(tmp_path / "my answer_pictures" / name).size
     assert "(marked copy of notes/über uns.md)" in written
     assert "- [2] notes/über uns.md\n  > Then restart." in written
+
+
+def test_a_small_drawing_is_no_stamp(answer: Answer, tmp_path: Path):
+    media = answer.pictures[0].media
+    small = Picture(media, "A <fox>", 'A "fox"', replace(GENERATED, size=(64, 48)))
+    drawn = replace(answer, parts=(small,))
+    page = Page(render.to_html([("", drawn)], "x"))
+    page.assert_inert()
+    assert (page.values("width"), page.values("height")) == (["256"], ["192"])
+    assert page.values("class").count("small") == 1
+    assert 'width="256"' in fragment(drawn) and "pixelated" in fragment(drawn)
+    tag = Page(save(drawn, tmp_path / "a.md").read_text("utf-8").partition("\n")[0])
+    assert tag.values("width") == ["256"] and tag.values("alt") == ['A "fox"']
+    for payload in PAYLOADS:
+        hostile = replace(drawn, parts=(replace(small, alt=f"{payload}\n\n{payload}"),))
+        tag = Page(to_markdown(hostile, {media: "a/b.png"}).partition("\n")[0])
+        assert [name for name, _ in tag.tags] == ["img"] and not tag.other
+        assert set(tag.tags[0][1]) == {"src", "alt", "width", "style"} and not tag.words
+    (kept,) = (tmp_path / "a_pictures").iterdir()
+    assert Image.open(kept).size == (64, 48)
+    found = replace(answer, parts=(answer.pictures[0],))  # a button of a screenshot is as it is
+    assert Page(render.to_html([("", found)], "x")).values("width") == ["64"]
 
 
 def test_json_shape(answer: Answer, tmp_path: Path):

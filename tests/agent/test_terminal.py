@@ -15,13 +15,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
+from rich.text import Text as Styled
 
 from limner.agent import terminal_pictures
 from limner.agent.answer import Answer, Generated, Marked, Picture, Text
 from limner.agent.plain_text import shortened
 from limner.agent.terminal import Screen, clean, clean_line
-from limner.agent.terminal_pictures import half_blocks
+from limner.agent.terminal_pictures import half_blocks, picture
 from limner.errors import UserError
 from limner.index.passage import Passage
 from limner.tools.media import MediaStore
@@ -304,6 +305,20 @@ def test_half_blocks_carry_two_pixels_each(answer: Answer):
 def test_half_blocks_keep_the_shape(size: tuple[int, int], columns: int, lines: int):
     shown = half_blocks(Image.new("RGB", size)).plain.splitlines()
     assert (len(shown[0]), len(shown)) == (columns, lines)
+
+
+@pytest.mark.parametrize(
+    ("window", "columns", "lines"), [((100, 50), 64, 32), ((100, 24), 48, 24), ((60, 50), 48, 24)]
+)
+def test_every_pixel_of_a_small_picture_is_shown_where_there_is_room(
+    colours: None, window: tuple[int, int], columns: int, lines: int
+):
+    console = Screen(Terminal(), Terminal()).out
+    console.size = ConsoleDimensions(*window)
+    shown = picture(Image.new("RGB", (64, 64)), console)
+    assert isinstance(shown, Styled)
+    rows = shown.plain.splitlines()
+    assert (len(rows[0]), len(rows)) == (columns, lines)
 
 
 def test_a_picture_stands_in_the_terminal(colours: None, answer: Answer):
