@@ -157,6 +157,7 @@ def test_the_page_and_the_sheets(tmp_path: Path) -> None:
     assert "script" not in page.tags and page.tags.count("img") == 2
     assert "<script>alert(1)</script>" in page.text and "\x1b" not in text and "\u202e" not in text
     assert "no safety checker has looked at 3 of them" in page.text
+    assert 'data-name="steps">2<' in text  # what a row says of itself where there is no heading
     assert "its file is missing" in page.text and "highest steps" in page.text.lower()
     for link in page.links:
         assert link.startswith("data:image/jpeg;base64,") or re.fullmatch(r"pictures/\d\.png", link)
