@@ -40,10 +40,9 @@ from .profiles import (
     NO_IMAGE_MODEL,
     TIMEOUT,
     Choice,
-    Profile,
     chat_model_of,
-    image_model_of,
     label_of,
+    painter_of,
 )
 from .questions import checked_question
 from .redrawing import possible
@@ -76,8 +75,8 @@ class Agent:
         timeout: seconds without a word after which a server is given up.
         image_model: draws, in place of the profile's: an object, a folder, a name of the hub or of
             a model that is shipped; ``"none"`` for nothing, which is also what a LangChain chat
-            model of your own has where nothing is named. What one by name has drawn before is not
-            drawn again.
+            model of your own has where nothing is named (an empty name names nothing). What one
+            by name has drawn before is not drawn again.
         picture_checker: looks at what was drawn, before the chat model is asked to.
         previews: whether `PictureStep` brings a small picture of how far a drawing has come.
         session: the name of a conversation to go on with; its earlier turns are told to the chat
@@ -117,7 +116,7 @@ class Agent:
     ) -> None:
         self.library = library
         named = chat_model if isinstance(chat_model, str) else None
-        if image_model is None and not isinstance(chat_model, str | None):
+        if image_model in (None, "") and not isinstance(chat_model, str | None):
             image_model = NO_IMAGE_MODEL
         choice = Choice(profile, named, endpoint)
         self.profile = choice.amounts_to()
@@ -130,7 +129,7 @@ class Agent:
             chat_model = chat_model_of(choice, encoder, timeout)
         self._work = replace(
             self._workbench(chat_model, encoder),
-            image_model=_drawing(image_model, self.profile),
+            image_model=painter_of(self.profile, image_model),
             picture_checker=picture_checker,
             previews=previews,
             tools=own_tools(tools),
@@ -234,7 +233,8 @@ class Agent:
         attachments = tuple(a for n, one in enumerate(images, 1) for a in attached(one, n, media))
         history = self.session.history() if self.session else ()
         near, drawn = self._drawn(question) if self._work.image_model else (False, ())
-        start = fresh(question, attachments, history[-_HISTORY:], drawn, near)
+        kept = self.session is not None
+        start = fresh(question, attachments, history[-_HISTORY:], drawn, near, kept=kept)
         return self._events(question, attachments, start)
 
     def _drawn(self, question: str) -> tuple[bool, tuple[Picture, ...]]:
@@ -281,7 +281,8 @@ class Agent:
         edit = Edit(picture, changes)
         possible(edit, drawn, self._work)
         question = command_of(changes)
-        return self._events(question, (), fresh(question, drawn=drawn, edit=edit))
+        kept = self.session is not None
+        return self._events(question, (), fresh(question, drawn=drawn, edit=edit, kept=kept))
 
     async def aask(self, question: str, images: Sequence[Attachable] = ()) -> Answer:
         """``ask`` without blocking the event loop."""
@@ -393,13 +394,3 @@ def _answer_of(events: Iterator[Event]) -> Answer:
         if isinstance(event, Failed):
             raise event.error
     raise ModelError("the turn ended without an answer")
-
-
-def _drawing(named: ImageModel | str | None, profile: Profile) -> ImageModel | None:
-    from ..tools.image_models.cache import PictureCache, Remembering
-    from ..tools.image_models.opening import open_model
-
-    if named is not None and not isinstance(named, str):
-        return named
-    name = image_model_of(profile, named)
-    return Remembering(open_model(name), PictureCache.of_user()) if name else None

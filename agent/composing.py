@@ -29,7 +29,7 @@ def composed(state: TurnState, work: Workbench) -> Answer:
     if state["refusal"]:
         return Answer((Text(state["refusal"]),), refused=True)
     if state["edit"] is not None:
-        redrawn = told(state)
+        redrawn = told(state, work)
         return replace(redrawn, parts=tuple(_remarked(redrawn.parts, work)))
     if not state["answerable"]:
         return Answer((Text(_abstention(state, work)),), state["passages"], abstained=True)
@@ -39,7 +39,8 @@ def composed(state: TurnState, work: Workbench) -> Answer:
     if state["unanswered"] and not work.reads and wants_an_answer(state):
         untold = (Text(_abstention(state, work)),)
         parts = (*parts, *untold) if draws_first(state) else (*untold, *parts)
-    called = numbers_told(len(state["drawn"]), len(drawings_of([Answer(parts)])))
+    new = len(drawings_of([Answer(parts)]))
+    called = numbers_told(len(state["drawn"]), new) if state["kept"] else ""
     return Answer(
         parts=(*parts, Text(called)) if called else parts,
         passages=sources,

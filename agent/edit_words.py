@@ -4,6 +4,7 @@ A chat model that reads is asked, and what it writes is checked word for word; f
 there is a small grammar::
 
     make it night · turn picture 2 into a watercolour · as a watercolour     drawn from the picture
+    make it smaller · two of them · on a blue background · put it on the left     likewise
     a variation of picture 2 · another one · draw it again                   another seed
     draw it again with seed 7 and 20 steps · redraw picture 2 with …         what is named
     a variation of the lighthouse · redraw the boat                          the one whose words
@@ -149,6 +150,11 @@ _FORMS: tuple[tuple[str, str], ...] = (
     ("style", rf"(?:make|turn|change|draw|redraw|paint) {_IT} (?P<what>(?:as|in) .+)"),
     ("style", rf"(?:turn|change|make) {_IT} into (?P<what>.+)"),
     ("style", rf"make {_IT} (?:look )?(?P<what>.+)"),
+    ("style", rf"(?:put|place|move) {_IT} (?P<what>(?:on|in|at|to|into|against) .+)"),
+    ("style", r"(?:(?:make|draw|paint) )?(?P<what>(?:two|three|four|five) of (?:them|these|it))"),
+    ("style", r"(?P<what>(?:(?:much|a bit|a little) )?(?:bigger|larger|smaller))"),
+    ("style", r"(?:give it )?(?P<what>(?:(?:on|against|with) )?an? [\w -]+ background)"),
+    ("style", r"(?:make|turn|change|paint) (?P<what>the background (?:to )?[\w -]+)"),
     (
         "region",
         r"(?:remove|erase|delete|take away|get rid of) (?:the |a |an |all )?(?P<what>.+?)"
@@ -244,7 +250,7 @@ def _style(found: re.Match[str], picture: Picture) -> Edit:
     """The prompt goes on with what is said; the picture is what it is drawn from."""
     assert isinstance(picture.origin, Generated)
     words = f"{picture.origin.prompt.rstrip(' .,')}, {found['what']}"
-    return Edit(picture, Changes(prompt=words), onto=True)
+    return Edit(picture, Changes(prompt=words), onto=True, wish=found["what"])
 
 
 def _region(found: re.Match[str], picture: Picture) -> Edit | None:

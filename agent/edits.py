@@ -138,6 +138,7 @@ class Edit:
         onto: it is drawn from the picture as it is, where the model can do that.
         region: what of it is to be drawn anew, in words; empty for all of it.
         another: another seed is taken beside what is named.
+        wish: what is to be different of the whole picture, as it was said; the prompt ends in it.
     """
 
     picture: Picture
@@ -145,6 +146,7 @@ class Edit:
     onto: bool = False
     region: str = ""
     another: bool = False
+    wish: str = ""
 
 
 def drawings_of(answers: Iterable[Answer]) -> tuple[Picture, ...]:
@@ -193,7 +195,7 @@ def numbers_in(said: str) -> frozenset[int]:
 
 
 def numbers_told(before: int, new: int) -> str:
-    """Which numbers new drawings of a conversation are called by; empty for those it starts with.
+    """Which numbers new drawings of a conversation are called by; empty where none is new.
 
     Args:
         before: how many it had.
@@ -203,7 +205,7 @@ def numbers_told(before: int, new: int) -> str:
         >>> numbers_told(1, 1)
         'This is picture 2 of this conversation.'
     """
-    if not before or not new:
+    if not new:
         return ""
     if new == 1:
         return f"This is picture {before + 1} of this conversation."

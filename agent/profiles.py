@@ -17,6 +17,7 @@ from ..errors import DeveloperError
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
+    from ..tools.image_models.base import ImageModel
     from ..tools.sentences import Encoder
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "chat_model_of",
     "image_model_of",
     "label_of",
+    "painter_of",
     "profile_of",
 ]
 
@@ -83,10 +85,30 @@ def image_model_of(profile: Profile, named: str | None) -> str:
 
     Args:
         profile: whose own it is where nothing was named.
-        named: a folder, a name of the hub or of a model that is shipped, or ``none``.
+        named: a folder, a name of the hub or of a model that is shipped, or ``none``; empty says
+            nothing, as an empty variable does.
     """
-    name = profile.image_model if named is None else named.strip()
+    name = (named or "").strip() or profile.image_model
     return "" if name.lower() == NO_IMAGE_MODEL else name
+
+
+def painter_of(profile: Profile, named: ImageModel | str | None) -> ImageModel | None:
+    """What draws; None for nothing. One by name does not draw again what it has drawn before.
+
+    Args:
+        profile: whose own it is where nothing was named.
+        named: itself, or as for ``image_model_of``.
+
+    Raises:
+        ModelMissing, ModelError: as ``open_model``.
+    """
+    from ..tools.image_models.cache import PictureCache, Remembering
+    from ..tools.image_models.opening import open_model
+
+    if named is not None and not isinstance(named, str):
+        return named
+    name = image_model_of(profile, named)
+    return Remembering(open_model(name), PictureCache.of_user()) if name else None
 
 
 class Contradiction(DeveloperError):

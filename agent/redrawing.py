@@ -1,9 +1,9 @@
 """A generated picture drawn differently: how an edit becomes a request, and what is told of it.
 
 A variation is the same prompt with another seed; what changes the whole picture is drawn from it
-(image-to-image) where the model can do that, else anew with the same seed; what changes a part is
-drawn within a mask (inpainting). Knows edits, pictures and image models by their contract; reads
-no words of people (see `edit_words`).
+(image-to-image) where the model can do that, else anew with the same seed, and so by a model that
+knows few words, in its own; what changes a part is drawn within a mask (inpainting). Knows edits,
+pictures and image models by their contract; reads no words of people (see `edit_words`).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from ..errors import LimnerError, UserError
 from ..index.passage import Box
 from ..tools.grounding import best_line
 from ..tools.image_models.base import ImageModel, ImageRequest
+from ..tools.image_models.captions import Captions
 from ..tools.image_models.checking import completed
 from ..tools.layout import entries
 from ..tools.ocr import read_lines
@@ -109,6 +110,7 @@ def _origin(edit: Edit) -> Generated:
 
 def _plan(edit: Edit, drawn: Sequence[Picture], work: Workbench) -> _Plan:
     model = the_painter(work)
+    edit = _as_captioned(edit, model)
     plan = _changed(_plan_before(edit, model, work), edit.changes)
     plan = _onto(plan, edit, model, work)
     try:
@@ -118,6 +120,27 @@ def _plan(edit: Edit, drawn: Sequence[Picture], work: Workbench) -> _Plan:
     plan = replace(plan, request=request)
     named = edit.changes.named or edit.region
     return _unseen(plan, model, drawn) if edit.another or not named else plan
+
+
+def _as_captioned(edit: Edit, model: ImageModel) -> Edit:
+    """The edit with a prompt as the model's captions word it, where it knows nothing else.
+
+    Raises:
+        UserError: they say nothing like it, or the prompt says it already.
+    """
+    captions, before = model.capabilities.captions, _origin(edit).prompt
+    if captions is None or not edit.wish:
+        return edit
+    prompt = captions.changed(before, edit.wish)
+    if prompt is None:
+        raise UserError(
+            f"“{edit.wish}” is no change that {model.name} knows; of a picture it can change "
+            f"{captions.told()}",
+            f"{command_of(edit.changes)}, to see what comes of it",
+        )
+    if prompt == before:
+        raise UserError(f"the prompt “{shortened(before, _LONGEST)}” says so already")
+    return replace(edit, changes=replace(edit.changes, prompt=prompt))
 
 
 def _unseen(plan: _Plan, model: ImageModel, drawn: Sequence[Picture]) -> _Plan:
@@ -168,11 +191,16 @@ def _onto(plan: _Plan, edit: Edit, model: ImageModel, work: Workbench) -> _Plan:
     if changes.mask or edit.region:
         return _within(plan, edit, model, work)
     anew = changes.strength is not None and request.reference is None
-    if not (anew or (edit.onto and model.capabilities.reference)):
+    if not (anew or (edit.onto and _changes_pictures(model))):
         return plan
     image = work.media.open(edit.picture.media)
     request = replace(request, reference=image, mask=None)
     return _Plan(_strong(request, changes, _STRENGTH), edit.picture.media)
+
+
+def _changes_pictures(model: ImageModel) -> bool:
+    """Whether what it draws from a picture is what was asked for; with few words it is neither."""
+    return model.capabilities.reference and model.capabilities.captions is None
 
 
 def _strong(request: ImageRequest, changes: Changes, own: float) -> ImageRequest:
@@ -245,34 +273,40 @@ def _as_typed(hint: str) -> str:
 # ── what is told of it ───────────────────────────────────────────────────────────────────────
 
 
-def told(state: TurnState) -> Answer:
+def told(state: TurnState, work: Workbench) -> Answer:
     """The answer of a turn that drew a picture differently."""
     edit, result = state["edit"], state["checked"][0].result
     if isinstance(result, Dropped) or not isinstance(edit, Edit):
         reason = result.reason if isinstance(result, Dropped) else ""
         return Answer((Text(f"Nothing was drawn: {reason}."),))
     assert isinstance(result.origin, Generated)
-    words = _sentences(edit, _origin(edit), result.origin)
-    number = numbers_told(len(state["drawn"]), 1)
+    words = _sentences(edit, result.origin, work.image_model)
+    number = numbers_told(len(state["drawn"]), 1) if state["kept"] else ""
     return Answer((Text(f"{words} {number}".strip()), result))
 
 
-def _sentences(edit: Edit, before: Generated, after: Generated) -> str:
+def _sentences(edit: Edit, after: Generated, model: ImageModel | None) -> str:
+    before = _origin(edit)
+    captions = model.capabilities.captions if model else None
     old, new = _facts(before), _facts(after)
-    changed = [_change(name, old[name], new[name]) for name in new if new[name] != old[name]]
+    other = [name for name in new if new[name] != old[name]]
+    changed = [_change(name, old[name], new[name]) for name in other]
     kept = [_fact(name, new[name]) for name in new if new[name] and new[name] == old[name]]
-    said = [_how(edit, before, after) + ("" if not changed else f": {', '.join(changed)}") + "."]
+    how = _how(edit, before, after, captions)
+    said = [how + ("" if not changed else f": {', '.join(changed)}") + "."]
     if kept:
         said.append(f"As before: {', '.join(kept)}.")
+    if captions and captions.alike and other == ["seed"]:
+        said.append(f"{after.model} draws the same words much alike, whatever the seed.")
     return " ".join(said)
 
 
-def _how(edit: Edit, before: Generated, after: Generated) -> str:
+def _how(edit: Edit, before: Generated, after: Generated, captions: Captions | None) -> str:
     if after.mask and after.mask != before.mask:
         return "A part of the picture was drawn anew"
     if after.reference == edit.picture.media:
         return "Drawn from that picture"
-    if edit.onto:
+    if edit.onto and captions is None:
         return f"{after.model} cannot start from a picture, so this one is new"
     return "Drawn again"
 

@@ -113,6 +113,7 @@ class TurnState(TypedDict):
     drawn: tuple[Picture, ...]
     near: bool
     edit: Edit | Dropped | None
+    kept: bool
 
 
 class SlotTask(TypedDict):
@@ -131,6 +132,7 @@ def fresh(
     drawn: tuple[Picture, ...] = (),
     near: bool = False,
     edit: Edit | None = None,
+    kept: bool = False,
 ) -> TurnState:
     """The state a turn starts with.
 
@@ -142,6 +144,7 @@ def fresh(
         near: the question may ask to have one of them drawn differently; else it does so with
             ``edit`` only.
         edit: what it asks for in that way, where that is known.
+        kept: the turn belongs to a conversation, whose drawings are told by their numbers.
     """
     return TurnState(
         question=question,
@@ -165,4 +168,5 @@ def fresh(
         drawn=drawn,
         near=near,
         edit=edit,
+        kept=kept,
     )

@@ -16,6 +16,8 @@ from typing import Any
 
 from limner.examples.pocket.training import SHARD
 from limner.examples.pocket.unet import SCHEDULE
+from limner.tools.image_models.captions import CAPTIONS
+from limner.tools.model_files import SHIPPED
 from limner.tools.image_models.vocabulary import FILE
 
 __all__ = ["assembled", "drawn"]
@@ -76,6 +78,7 @@ def assembled(out: Path) -> Path:
             # Else transformers would load halves where diffusers loads float32: they do not add.
             told["dtype"] = "float32"
         config.write_text(json.dumps(told, indent=2) + "\n")
+    shutil.copy(SHIPPED["pocket-sdxl"] / CAPTIONS, half)  # what `scenes` says of a thing
     size = sum(path.stat().st_size for path in half.rglob("*") if path.is_file())
     if size > LARGEST:
         raise SystemExit(f"{size / 1e6:.1f} MB, more than {LARGEST / 1e6:.0f}: {half}")

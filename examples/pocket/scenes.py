@@ -15,7 +15,7 @@ import numpy as np
 
 from limner.examples.pocket.emoji import Split, load
 
-__all__ = ["COLOURS", "Background", "Placed", "Scene", "Scenes"]
+__all__ = ["COLOURS", "PLACES", "SIZES", "Background", "Placed", "Scene", "Scenes"]
 
 _T = TypeVar("_T")
 
@@ -46,7 +46,7 @@ _NO_MIRROR = re.compile(
     r"\b(left|right|arrows?|button|o’clock|thirty|keycap|mark|sign|latin|letters?|numbers|clock"
     r"|backhand|mirrored|symbols|squared?|atm|abc|pages?|chart|calendar|soon|top|back|on!)\b"
 )
-_PLACES = {
+PLACES = {
     "on the left": (-0.22, 0.0),
     "on the right": (0.22, 0.0),
     "at the top": (0.0, -0.22),
@@ -56,7 +56,11 @@ _PLACES = {
     "in the bottom left corner": (-0.24, 0.24),
     "in the bottom right corner": (0.24, 0.24),
 }
-_SIZES = {"tiny": 0.26, "small": 0.42, "very large": 1.1}
+"""How far a thing is from the middle, as a share of the scene's sides."""
+
+SIZES = {"tiny": 0.26, "small": 0.42, "very large": 1.1}
+"""Of a thing's longer side, as a share of the scene's."""
+
 _BESIDE = ("{a} and {b}", "{a} and {b}", "{a} and {b}", "{a} next to {b}",
            "{a} on the left of {b}", "{b} on the right of {a}", "{a} with {b}")  # fmt: skip
 _STACKED = ("{a} above {b}", "{b} below {a}", "{a} over {b}", "{b} under {a}")
@@ -186,12 +190,12 @@ class Scenes:
         """Objects, and a sentence with a gap for the name; an empty one where nothing is said."""
         kind = random.integers(8)
         if kind <= 1:
-            where = _one(tuple(_PLACES), random)
-            x, y = _PLACES[where]
+            where = _one(tuple(PLACES), random)
+            x, y = PLACES[where]
             return (Placed(number, 0.5 + x, 0.5 + y, 0.5),), "{} " + where
         if kind == 2:
-            size = _one(tuple(_SIZES), random)
-            return (Placed(number, size=_SIZES[size]),), f"{size} {{}}"
+            size = _one(tuple(SIZES), random)
+            return (Placed(number, size=SIZES[size]),), f"{size} {{}}"
         if kind == 3:
             pair = (Placed(number, 0.26, 0.5, 0.46), Placed(number, 0.74, 0.5, 0.46))
             return pair, "two {}"

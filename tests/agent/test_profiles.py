@@ -149,7 +149,7 @@ def test_the_models(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     ("profile", "named", "drawing"),
     [
         ("embedded", None, "pocket-sdxl"), ("embedded", "none", ""), ("embedded", "DIR", "DIR"),
-        ("embedded", " NONE", ""),
+        ("embedded", " NONE", ""), ("embedded", "", "pocket-sdxl"), ("local", " ", ""),
         ("local", None, ""), ("server", None, ""), ("server", "pocket-sdxl", "pocket-sdxl"),
     ],
 )  # fmt: skip

@@ -14,6 +14,7 @@ from PIL import Image
 
 from ...errors import ModelError
 from ..emoji import emoji_named
+from .captions import Captions
 from .vocabulary import Vocabulary
 
 __all__ = [
@@ -119,6 +120,7 @@ class Capabilities:
         lora: whether it takes adapters.
         scheduler_steps: schedulers that take fewer steps than ``steps.most``, with their most.
         vocabulary: the words that it was taught; None where nothing is said of them.
+        captions: the only words by which it knows to change a picture; None where any may do.
     """
 
     sizes: Sizes
@@ -131,6 +133,7 @@ class Capabilities:
     lora: bool = False
     scheduler_steps: tuple[tuple[str, int], ...] = ()
     vocabulary: Vocabulary | None = None
+    captions: Captions | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from PIL import Image
 from ...errors import DeveloperError, ModelError
 from .attempts import SMALLEST, Attempts, Made
 from .base import Capabilities, Estimate, GeneratedImage, ImageRequest, OnStep, Sizes
+from .captions import Captions
 from .checking import completed, digest_of, need_alike
 from .checkpoint import Checkpoint
 from .engine import Engine
@@ -223,6 +224,7 @@ def _capabilities(family: Family, engine: Engine) -> Capabilities:
             (name, kind.most) for name, kind in SCHEDULERS.items() if kind.most is not None
         ),
         vocabulary=Vocabulary.of_folder(engine.checkpoint.folder),
+        captions=Captions.read(engine.checkpoint.folder),
     )
 
 

@@ -31,7 +31,7 @@ def test_it_is_small_and_safe() -> None:
     files = [path for path in SHIPPED[NAME].rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) <= 26_000_000
     assert max(path.stat().st_size for path in files) <= 12_000_000
-    assert {path.suffix for path in files} <= {".json", ".safetensors", ".txt", ".md"}
+    assert {path.suffix for path in files} <= {".json", ".safetensors", ".toml"}
     assert not [p for p in files if p.suffix == ".json" and "_name_or_path" in p.read_text("utf-8")]
 
 
