@@ -37,7 +37,7 @@ from .cli_common import (
     progress_bar,
     screen,
 )
-from .cli_drawing import ImageModelOption
+from .cli_drawing import ImageModelOption, NothingDraws
 from .cli_drawing import register as register_drawing
 from .cli_eval import register as register_eval
 from .cli_library import register as register_library
@@ -153,9 +153,10 @@ def ask(
     images = [_attachment(name) for name in attach or []]
     for image in images:
         _check(image)
-    draws = image_model_of(choice.amounts_to(), image_model or None)
-    needs_none = attach or (draws and _to_be_drawn(question))
-    place = opened_library if needs_none else existing_library
+    drawing = _to_be_drawn(question)
+    if drawing and not image_model_of(choice.amounts_to(), image_model) and not library.exists():
+        raise NothingDraws
+    place = opened_library if attach or drawing else existing_library
     with (
         place(library, embedding_model, reranker) as opened,
         opened_agent(opened, choice, timeout, image_model, session) as agent,

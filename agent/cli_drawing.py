@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _HEAVIEST = 100  # weight of an adapter
 
-__all__ = ["ImageModelOption", "counting_bar", "opened_model", "register"]
+__all__ = ["ImageModelOption", "NothingDraws", "counting_bar", "opened_model", "register"]
 
 ImageModelOption = Annotated[
     str | None,
@@ -120,7 +120,7 @@ def show(
     """Say how a picture was drawn, and what to type to draw it again."""
     from ..tools.image_models.provenance import claims, read
     from ..tools.paths import typed_path
-    from .drawn import again, claimed, facts
+    from .drawn import again, claimed, facts, placeholders
     from .terminal_pictures import picture
 
     path = typed_path(file)
@@ -136,7 +136,10 @@ def show(
     if (pixels := picture(signed.drawn.image, screen().out)) is not None:
         screen().out.print(pixels, end="")
     screen().print_facts(facts(signed))
-    screen().write(f"\n{again(signed.drawn)}\n")
+    command = again(signed.drawn)
+    screen().write(f"\n{command}\n")
+    for name, meaning in placeholders(command):
+        screen().say(f"{name} stands for {meaning}")
 
 
 def _told(signed: Signed | None, others: Claims) -> dict[str, object]:
@@ -159,17 +162,24 @@ def opened_model(name: str | None) -> ImageModel:
 
     Raises:
         ModelMissing: it is not there.
-        UserError: ``none`` is to draw.
+        NothingDraws: ``none`` is to draw.
     """
     from ..tools.image_models.opening import open_model
 
-    drawing = image_model_of(PROFILES["embedded"], name or None)
+    drawing = image_model_of(PROFILES["embedded"], name)
     if not drawing:
-        raise UserError(
-            "nothing draws: the image model is 'none'",
+        raise NothingDraws
+    return open_model(drawing)
+
+
+class NothingDraws(UserError):
+    """A picture was asked for where no image model is to draw."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "nothing draws: there is no image model",
             "--image-model pocket-sdxl (LIMNER_IMAGE_MODEL counts too)",
         )
-    return open_model(drawing)
 
 
 def _check_target(out: Path) -> None:

@@ -123,6 +123,9 @@ def ls(json: JsonOption = False) -> None:
             ]
         )  # fmt: skip
         return
+    if not found:
+        screen().say(f"none yet in {user_folder()}; limner lora train … trains one")
+        return
     rows = [(k.name, k.base, k.trigger, str(k.steps or "")) for k in found]
     screen().print_table(("adapter", "base", "trigger", "steps"), rows)
     screen().say(f"in {user_folder()}; limner draw … --lora NAME:WEIGHT draws with one")

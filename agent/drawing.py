@@ -50,7 +50,7 @@ def the_painter(work: Workbench) -> ImageModel:
         ModelMissing: there is none.
     """
     if work.image_model is None:
-        raise ModelMissing("there is no image model to draw with", "name one with --image-model")
+        raise ModelMissing("there is no image model to draw with", "--image-model pocket-sdxl")
     return work.image_model
 
 

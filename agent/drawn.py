@@ -26,6 +26,7 @@ __all__ = [
     "facts",
     "label",
     "parse_size",
+    "placeholders",
 ]
 
 
@@ -146,7 +147,22 @@ def again(drawn: GeneratedImage) -> str:
     return shlex.join(clean(part) for part in _arguments(drawn))
 
 
-_FOLDER = "FOLDER/OF/"
+_FOLDER, _REFERENCE, _MASK = "FOLDER/OF/", "REFERENCE.png", "MASK.png"
+_PLACEHOLDERS = {
+    _REFERENCE: "the picture that it was drawn from, of which only the hash is known",
+    _MASK: "the mask, of which only the hash is known",
+    _FOLDER: "the folder of a model or adapter, of which only the name is known",
+}
+
+
+def placeholders(command: str) -> list[tuple[str, str]]:
+    """What is to be filled in before a command of `again` is typed, and what it stands for."""
+    words = shlex.split(command.partition(" -- ")[0])
+    return [(name, meaning) for name, meaning in _PLACEHOLDERS.items() if _names(words, name)]
+
+
+def _names(words: Iterable[str], name: str) -> bool:
+    return any(word == name or (name == _FOLDER and name in word) for word in words)
 
 
 def _placed(model: str) -> str:
@@ -168,9 +184,9 @@ def _arguments(drawn: GeneratedImage) -> Iterator[str]:
     if drawn.negative_prompt:
         yield f"--negative={drawn.negative_prompt}"
     if drawn.reference:
-        yield from ("--reference", "REFERENCE.png")
+        yield from ("--reference", _REFERENCE)
     if drawn.mask:
-        yield from ("--mask", "MASK.png")
+        yield from ("--mask", _MASK)
     if drawn.strength is not None:
         yield from ("--strength", f"{drawn.strength!r}")
     for name, weight in drawn.lora:

@@ -51,7 +51,7 @@ def illustrated(task: SlotTask, work: Workbench, tell: Callable[[Any], None]) ->
     except Stopped:
         raise
     except LimnerError as error:
-        return Dropped(str(error))
+        return Dropped(f"{error} (try: {error.hint})" if error.hint else str(error))
     except Exception as error:  # an exception in one branch would end the whole turn
         return Dropped(f"{type(error).__name__}: {error}")
 

@@ -76,6 +76,8 @@ def test_train_draw_list_and_delete(here: Here, base: Path, place: Path) -> None
     assert (place / "a.png").read_bytes() != (place / "b.png").read_bytes()
     assert here("lora", "rm", "neon").returncode == 0
     assert not list((place / "adapters").iterdir())
+    none = here("lora", "ls")
+    assert none.stdout == "" and none.stderr.startswith("none yet in ")
     gone = here("draw", "zwx, a boat", "-o", "a.png", *draw, "--lora", "neon")
     assert gone.returncode == 1 and "limner lora ls" in gone.stderr
 
