@@ -18,16 +18,11 @@ from limner.examples.pocket.training import SHARD
 from limner.examples.pocket.unet import SCHEDULE
 from limner.tools.image_models.captions import CAPTIONS
 from limner.tools.model_files import SHIPPED
-from limner.tools.image_models.vocabulary import FILE
 
 __all__ = ["assembled", "drawn"]
 
 LARGEST = 26_000_000
 """Bytes that the folder may have."""
-
-
-TAUGHT = "the English names of things that emoji show"
-"""What the tokenizer's whole words are: of any other word a picture says that it is not known."""
 
 
 def assembled(out: Path) -> Path:
@@ -67,7 +62,6 @@ def assembled(out: Path) -> Path:
     half = out / "model.tmp"
     shutil.rmtree(half, ignore_errors=True)
     pipeline.save_pretrained(half, max_shard_size=SHARD)
-    (half / FILE).write_text(json.dumps({"taught": TAUGHT}, indent=2) + "\n")
     for path in half.glob("tokenizer*/tokenizer.json"):  # a third is spaces
         told = json.loads(path.read_text("utf-8"))
         path.write_text(json.dumps(told, ensure_ascii=False, separators=(",", ":")), "utf-8")

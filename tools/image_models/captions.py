@@ -1,7 +1,8 @@
 """What the captions say that a small model was trained on, and a prompt changed in their words.
 
 A model that has learnt few words lists them in ``captions.toml`` beside its weights; any other
-is told a change as people say it. Knows words; draws nothing.
+is told a change as people say it. What else that file says is `vocabulary`'s. Knows words; draws
+nothing.
 """
 
 from __future__ import annotations
@@ -65,11 +66,12 @@ class Captions:
             if path.stat().st_size > _LARGEST:
                 raise ValueError("too long")
             told = tomllib.loads(path.read_text("utf-8"))
-            lists = {name: _words(told[name]) for name in cls.__slots__ if name != "alike"}
-            return cls(**lists, alike=bool(told.get("alike")))
+            listed = [name for name in cls.__slots__ if name != "alike" and name in told]
+            lists = {name: _words(told[name]) for name in listed}
+            return cls(**lists, alike=bool(told.get("alike"))) if lists else None
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, RecursionError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise ModelError(f"{path}: cannot be read ({error})", "put it right") from error
 
     def changed(self, prompt: str, wish: str) -> str | None:

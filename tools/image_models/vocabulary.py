@@ -1,6 +1,6 @@
 """The words that an image model was taught, where its folder says so. Loads no model.
 
-A folder says so in ``vocabulary.json``, as ``{"taught": "the English names of animals"}``: its
+A folder says so in the file of `captions`, as ``taught = "the English names of animals"``: its
 tokenizer then holds each of those words whole, and what it breaks into pieces it was not taught.
 Of a folder that says nothing nothing is said.
 """
@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,13 +18,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ...errors import ModelError
 from ..sentences import STOP_WORDS
+from .captions import CAPTIONS
 
 if TYPE_CHECKING:
     from .base import ImageModel
 
-__all__ = ["FILE", "Vocabulary", "remark"]
-
-FILE = "vocabulary.json"
+__all__ = ["Vocabulary", "remark"]
 
 _WORD = re.compile(r"[^\W\d_]+")
 _ENDINGS = (
@@ -53,10 +54,10 @@ class Vocabulary:
         Raises:
             ModelError: what it says cannot be read.
         """
-        path, tokenizer = folder / FILE, folder / "tokenizer" / "tokenizer.json"
+        path, tokenizer = folder / CAPTIONS, folder / "tokenizer" / "tokenizer.json"
         if not path.is_file() or not tokenizer.is_file():
             return None
-        taught = _read(path).get("taught")
+        taught = _read(path, tomllib.loads).get("taught")
         line = " ".join(taught.split())[:_LONGEST] if isinstance(taught, str) else ""
         return cls(line, tokenizer) if line and line.isprintable() else None
 
@@ -107,7 +108,7 @@ def _without_endings(word: str) -> set[str]:
 @lru_cache(maxsize=4)
 def _whole_words(tokenizer: Path) -> frozenset[str]:
     """The words that a tokenizer in CLIP’s form holds as one token each."""
-    told = _read(tokenizer)
+    told = _read(tokenizer, json.loads)
     try:
         pieces = [str(piece) for piece in dict(told["model"]["vocab"])]
         added = [str(token["content"]) for token in told.get("added_tokens", ())]
@@ -117,9 +118,9 @@ def _whole_words(tokenizer: Path) -> frozenset[str]:
     return frozenset(added) | frozenset(ends)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, loads: Callable[[str], Any]) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path}: cannot be read ({error})", "download it again") from None
     return found if isinstance(found, dict) else {}

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from limner.errors import ModelError
+from limner.tools.image_models.captions import CAPTIONS
 from limner.tools.image_models.fake import HashPainter
 from limner.tools.image_models.opening import open_model
 from limner.tools.image_models.tool import as_tool
-from limner.tools.image_models.vocabulary import FILE, Vocabulary, remark
+from limner.tools.image_models.vocabulary import Vocabulary, remark
 from limner.tools.model_files import SHIPPED
 
 TOKENS = {
@@ -25,7 +26,7 @@ TOKENS = {
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "tokenizer").mkdir()
     (tmp_path / "tokenizer" / "tokenizer.json").write_text(json.dumps(TOKENS))
-    (tmp_path / FILE).write_text(json.dumps({"taught": "a few names"}))
+    (tmp_path / CAPTIONS).write_text('taught = "a few names"')
     return tmp_path
 
 
@@ -63,11 +64,13 @@ def test_the_remark_is_one_sentence(folder: Path) -> None:
     assert remark(model, "b1 cc dd ee ff").endswith("know “cc”, “dd”, “ee” and others.")
 
 
-@pytest.mark.parametrize("told", [None, {}, {"taught": ""}, {"taught": 7}, [], {"taught": "\x1b["}])
-def test_of_a_folder_that_says_nothing_nothing_is_said(folder: Path, told: object) -> None:
-    (folder / FILE).unlink()
+@pytest.mark.parametrize(
+    "told", [None, "", 'taught = ""', "taught = 7", "alike = true", r'taught = "\u001b["']
+)
+def test_of_a_folder_that_says_nothing_nothing_is_said(folder: Path, told: str | None) -> None:
+    (folder / CAPTIONS).unlink()
     if told is not None:
-        (folder / FILE).write_text(json.dumps(told))
+        (folder / CAPTIONS).write_text(told)
     assert Vocabulary.of_folder(folder) is None
     assert remark(Taught(folder), "xyzzy") == ""
     assert remark(HashPainter(), "xyzzy") == ""
