@@ -65,8 +65,8 @@ class Pictures:
             if reference is None:
                 continue
             line = [] if tag.find_parent("figure") else _line_after(tag)
-            caption = _words_of(line) or _caption(tag)
-            self._figures[id(tag)] = Block("figure", caption, image=reference)
+            words = _words_of(line) or _caption(tag)
+            self._figures[id(tag)] = Block("figure", words, image=reference)
             for node in line:
                 node.extract()
         for caption in soup("figcaption"):
