@@ -67,7 +67,6 @@ def draw(
 ) -> None:
     """Draw a picture and write it, with everything that draws it again, to a PNG file."""
     from ..tools.image_models.base import ImageRequest
-    from ..tools.image_models.cache import PictureCache, Remembering
     from ..tools.image_models.provenance import signed_png
     from ..tools.image_models.vocabulary import remark
     from ..tools.safety import drawing_refusal
@@ -95,18 +94,12 @@ def draw(
         if json:
             print_json({"refused": True, "reason": rule.message})
         return
-    model = Remembering(opened_model(image_model), PictureCache.of_user())
-    _check_adapters(request)
-    estimate = model.estimate(request)
-    drawn = known = model.known(request)
-    if drawn is None:
-        with _steps_bar(_expected(model, estimate)) as on_step:
-            drawn = model.generate(request, on_step)
+    drawn, known = _drawn(image_model, request)
     _write(out, signed_png(drawn))
     if unknown := remark(model, drawn.prompt):
         screen().say(unknown)
     if json:
-        told = {"path": str(out), "origin": "generated", "drawn_before": known is not None}
+        told = {"path": str(out), "origin": "generated", "drawn_before": known}
         print_json(told | {"refused": False} | drawn.to_dict())
     else:
         screen().say(_label(drawn) + (", drawn before" if known else ""))
@@ -180,6 +173,21 @@ class NothingDraws(UserError):
             "nothing draws: there is no image model",
             "--image-model pocket-sdxl (LIMNER_IMAGE_MODEL counts too)",
         )
+
+
+def _drawn(image_model: str | None, request: ImageRequest) -> tuple[GeneratedImage, bool]:
+    """A picture, and whether it was drawn before."""
+    from ..tools.image_models.assembly import collecting_later
+    from ..tools.image_models.cache import PictureCache, Remembering
+
+    with collecting_later():  # from the import of torch to the end: the process draws one picture
+        model = Remembering(opened_model(image_model), PictureCache.of_user())
+        _check_adapters(request)
+        estimate = model.estimate(request)
+        if (known := model.known(request)) is not None:
+            return known, True
+        with _steps_bar(_expected(model, estimate)) as on_step:
+            return model.generate(request, on_step), False
 
 
 def _check_target(out: Path) -> None:

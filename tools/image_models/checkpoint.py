@@ -6,6 +6,7 @@ brings along is ever imported or unpickled.
 
 from __future__ import annotations
 
+import filecmp
 import json
 import math
 from collections.abc import Callable
@@ -76,6 +77,19 @@ class Checkpoint:
         """The weights of a part, from the headers of its files; none for one without weights."""
         files = self._files(part) if part in _WEIGHTS else []
         return {name: shape for path in files for name, shape in _shapes(path).items()}
+
+    def are_equal(self, part: str, other: str) -> bool:
+        """Whether two parts are made of the same files, byte by byte.
+
+        Args:
+            part: one of ``parts``.
+            other: another one.
+        """
+        one, two = self.folder / part, self.folder / other
+        names, others = (sorted(path.name for path in folder.iterdir()) for folder in (one, two))
+        return names == others and all(
+            filecmp.cmp(one / name, two / name, shallow=False) for name in names
+        )
 
     def load(self, part: str, dtype: str) -> Any:
         """One part, on the CPU.
