@@ -288,13 +288,14 @@ def _scheduler(name: str | None) -> str | None:
 
 
 def _expected(model: ImageModel, estimate: Estimate) -> str:
+    """What is known beforehand; neither figure counts the libraries, which are not loaded yet."""
     from .drawn import amount, duration
 
     words = [f"drawing with {model.name}"]
     if estimate.seconds is not None:
-        words.append(f"about {duration(estimate.seconds)}")
+        words.append(f"about {duration(estimate.seconds)} once it is loaded")
     if estimate.bytes is not None:
-        words.append(f"{amount(estimate.bytes)} of memory")
+        words.append(f"{amount(estimate.bytes)} for its weights and work")
     return ", ".join(words)
 
 

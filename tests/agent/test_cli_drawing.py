@@ -22,7 +22,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from limner.tests.agent.painting import Painter, open_painter
 from limner.tools.image_models import opening
-from limner.tools.image_models.base import ImageRequest
+from limner.tools.image_models.base import Estimate, ImageRequest
 from limner.tools.image_models.provenance import read, signed_png
 from limner.tools.image_models.vocabulary import Vocabulary
 from limner.tools.model_files import SHIPPED
@@ -248,6 +248,13 @@ def test_faults_are_told_before_anything_is_loaded(
     assert run.returncode == code and says in run.stderr
     assert "drawing with" not in run.stderr
     assert run.stdout == "" and not list(Path().glob("*.png"))
+
+
+def test_what_is_said_beforehand_is_what_the_figures_count(here: Run, monkeypatch: Any) -> None:
+    monkeypatch.setattr(Painter, "estimate", lambda painter, request: Estimate(0.7, 53_000_000))
+    run = here("draw", "a boat", "-o", "boat.png", "--image-model", "painter")
+    said = "drawing with painter, about 0.7 s once it is loaded, 53 MB for its weights and work"
+    assert said in " ".join(run.stderr.split())
 
 
 def test_without_an_image_model_the_shipped_one_draws(here: Run) -> None:
