@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import gc
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -153,10 +154,10 @@ def ask(
     images = [_attachment(name) for name in attach or []]
     for image in images:
         _check(image)
-    drawing = _to_be_drawn(question)
-    if drawing and not image_model_of(choice.amounts_to(), image_model) and not library.exists():
-        raise NothingDraws
-    place = opened_library if attach or drawing else existing_library
+    draws, drawing = image_model_of(choice.amounts_to(), image_model), _to_be_drawn(question)
+    missing = NothingDraws() if drawing and not draws else None
+    needs_none = attach or (draws and drawing)
+    place = opened_library if needs_none else partial(existing_library, missing=missing)
     with (
         place(library, embedding_model, reranker) as opened,
         opened_agent(opened, choice, timeout, image_model, session) as agent,

@@ -156,16 +156,19 @@ def opened_library(
 
 @contextmanager
 def existing_library(
-    folder: Path, embedding_model: str, reranker: str | None = None
+    folder: Path,
+    embedding_model: str,
+    reranker: str | None = None,
+    missing: UserError | None = None,
 ) -> Iterator[Library]:
     """A library that is there.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none; ``missing`` where that says better what is wrong.
     """
     with opened_library(folder, embedding_model, reranker) as library:
         if not library.exists:
-            raise UserError(f"{folder}: no library here yet", "limner add PATH")
+            raise missing or UserError(f"{folder}: no library here yet", "limner add PATH")
         yield library
 
 

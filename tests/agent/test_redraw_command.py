@@ -185,9 +185,9 @@ def test_a_drawing_needs_no_library(
     told = json.loads(capsys.readouterr().out)
     (drawn,) = [part for part in told["parts"] if part["type"] == "picture"]
     assert drawn["caption"] == "a red boat"
-    for arguments in (
-        ("draw a red boat", "--image-model", "none"),
-        ("When is high water?", "--image-model", "x"),
+    for arguments, says in (
+        (("draw a red boat", "--image-model", "none"), "try: --image-model pocket-sdxl"),
+        (("When is high water?", "--image-model", "x"), "no library here yet"),
     ):
         assert run(*arguments) == 1
-        assert "no library here yet" in capsys.readouterr().err
+        assert says in capsys.readouterr().err

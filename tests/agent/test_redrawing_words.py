@@ -34,20 +34,26 @@ from limner.tools.chat_models.scripted import Scripted
 from limner.tools.image_models.base import GeneratedImage, ImageRequest
 from limner.tools.image_models.fake import HashPainter
 
+
+def wished(number: int, wish: str) -> Edit:
+    """Of the whole of a picture."""
+    return Edit(PICTURES[number], Changes(prompt=f"{PROMPT}, {wish}"), onto=True, wish=wish)
+
+
 # ── in plain words, to a model that quotes ───────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
     ("said", "edit"),
     [
-        ("make it night", Edit(PICTURES[1], Changes(prompt=f"{PROMPT}, night"), onto=True)),
+        ("make it night", wished(1, "night")),
         ("As a watercolour!",
-         Edit(PICTURES[1], Changes(prompt=f"{PROMPT}, As a watercolour"), onto=True)),
+         wished(1, "As a watercolour")),
         ("make it night in picture 1",
-         Edit(PICTURES[0], Changes(prompt=f"{PROMPT}, night"), onto=True)),
+         wished(0, "night")),
         ("turn picture 1 into an etching",
-         Edit(PICTURES[0], Changes(prompt=f"{PROMPT}, an etching"), onto=True)),
-        ("draw it in winter", Edit(PICTURES[1], Changes(prompt=f"{PROMPT}, in winter"), onto=True)),
+         wished(0, "an etching")),
+        ("draw it in winter", wished(1, "in winter")),
         ("a variation of picture 1", Edit(PICTURES[0])),
         ("Another one, please.", Edit(PICTURES[1])),
         ("redraw", Edit(PICTURES[1])),
@@ -145,7 +151,7 @@ def test_drawings_are_numbered_through_the_conversation(library: Library) -> Non
     painter = Editor()
     with agent_of(library, painter, "So. [1]\n[[draw: a red boat]]") as agent:
         first = agent.ask("Draw it")
-        assert "picture 1" not in first.text
+        assert "This is picture 1 of this conversation." in first.text
         night = agent.ask("make it night")
         assert night.text.endswith("This is picture 2 of this conversation.")
         third = agent.ask("a variation of picture 1")
@@ -166,7 +172,7 @@ def test_several_drawings_of_one_answer_are_numbered(library: Library) -> None:
     other = draft.replace("a ", "another ")
     chat_model = Scripted(replies=[draft, other])
     with Agent(library, chat_model=chat_model, image_model=HashPainter(), session="two") as agent:
-        assert "conversation" not in agent.ask("Draw both").text  # they count from 1
+        assert "pictures 1 to 2 of this conversation" in agent.ask("Draw both").text
         answer = agent.ask("Draw two others")
         assert answer.text.endswith("These are pictures 3 to 4 of this conversation.")
         assert origin_of(agent.redraw(picture=1)).prompt == "a red boat"
