@@ -110,7 +110,7 @@ def _origin(edit: Edit) -> Generated:
 
 def _plan(edit: Edit, drawn: Sequence[Picture], work: Workbench) -> _Plan:
     model = the_painter(work)
-    edit = _as_captioned(edit, model)
+    edit = _as_captioned(edit, drawn, model)
     plan = _changed(_plan_before(edit, model, work), edit.changes)
     plan = _onto(plan, edit, model, work)
     try:
@@ -122,7 +122,7 @@ def _plan(edit: Edit, drawn: Sequence[Picture], work: Workbench) -> _Plan:
     return _unseen(plan, model, drawn) if edit.another or not named else plan
 
 
-def _as_captioned(edit: Edit, model: ImageModel) -> Edit:
+def _as_captioned(edit: Edit, drawn: Sequence[Picture], model: ImageModel) -> Edit:
     """The edit with a prompt as the model's captions word it, where it knows nothing else.
 
     Raises:
@@ -133,10 +133,11 @@ def _as_captioned(edit: Edit, model: ImageModel) -> Edit:
         return edit
     prompt = captions.changed(before, edit.wish)
     if prompt is None:
+        number = f" {drawn.index(edit.picture) + 1}" if edit.picture in drawn else ""
         raise UserError(
             f"“{edit.wish}” is no change that {model.name} knows; of a picture it can change "
             f"{captions.told()}",
-            f"{command_of(edit.changes)}, to see what comes of it",
+            f"/redraw{number}{command_of(edit.changes).removeprefix('/redraw')} all the same",
         )
     if prompt == before:
         raise UserError(f"the prompt “{shortened(before, _LONGEST)}” says so already")

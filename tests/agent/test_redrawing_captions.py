@@ -66,7 +66,7 @@ def test_what_it_does_not_know_is_said_and_not_drawn(library: Library) -> None:
         assert not answer.pictures
         assert "“night” is no change that hash-painter knows" in answer.text
         assert "size (small, large), number (two), place (on the left), backgr" in answer.text
-        assert f"/redraw prompt='{PROMPT}, night'" in answer.text
+        assert f"/redraw 1 prompt='{PROMPT}, night'" in answer.text
         assert len(painter.asked) == 1
         agent.redraw(Changes(prompt=f"{PROMPT}, night"))
         assert painter.asked[-1].prompt == f"{PROMPT}, night"

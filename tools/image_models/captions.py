@@ -101,16 +101,21 @@ class Captions:
     def _sized(self, caption: _Caption, said: str) -> _Caption | None:
         words = re.sub(r"^(?:look |much |even |a (?:bit|little|lot) )+", "", said)
         step = {"bigger": 1, "larger": 1, "smaller": -1}.get(words)
-        if step and caption.size in self.sizes:
-            place = self.sizes.index(caption.size) + step
+        if step and self.sizes:
+            place = self._place(caption.size) + step
             size = self.sizes[min(max(place, 0), len(self.sizes) - 1)]
         elif words in self.sizes and words:
             size = words
         elif words in _MEANT and self.sizes:
-            size = self.sizes[_MEANT[words]]
+            size = self.sizes[self._place(words)]
         else:
             return None
         return replace(caption, size=size)
+
+    def _place(self, size: str) -> int:
+        if size in self.sizes:
+            return self.sizes.index(size)
+        return _MEANT.get(size, 0) % len(self.sizes)
 
     def _counted(self, caption: _Caption, said: str) -> _Caption | None:
         words = re.sub(r" of (?:them|it|these|those)$", "", said)
@@ -152,7 +157,7 @@ class _Caption:
         """The parts of a prompt; what is none of them belongs to the thing."""
         form = (
             rf"(?:(?P<article>an?|the) )?(?:(?P<many>{_any(known.numbers)}) )?"
-            rf"(?:(?P<size>{_any(known.sizes)}) )?(?P<thing>.+?)"
+            rf"(?:(?P<size>{_any((*known.sizes, *_MEANT))}) )?(?P<thing>.+?)"
             rf"(?:,? (?P<place>{_any(known.places)}))?"
             r"(?:(?:,| on|, on| against) an? (?P<background>[\w -]{1,40}) background)?"
             rf"(?:, (?P<number>{_any(known.numbers)}) of them)?"
