@@ -41,6 +41,7 @@ from .profiles import (
     TIMEOUT,
     Choice,
     chat_model_of,
+    checker_of,
     label_of,
     painter_of,
 )
@@ -77,7 +78,8 @@ class Agent:
             a model that is shipped; ``"none"`` for nothing, which is also what a LangChain chat
             model of your own has where nothing is named (an empty name names nothing). What one
             by name has drawn before is not drawn again.
-        picture_checker: looks at what was drawn, before the chat model is asked to.
+        picture_checker: looks at what was drawn, before the chat model is asked to; in place of the
+            profile's, which looks at what the profile's own image model drew.
         previews: whether `PictureStep` brings a small picture of how far a drawing has come.
         session: the name of a conversation to go on with; its earlier turns are told to the chat
             model and new ones are written down. Without one nothing is remembered.
@@ -130,7 +132,7 @@ class Agent:
         self._work = replace(
             self._workbench(chat_model, encoder),
             image_model=painter_of(self.profile, image_model),
-            picture_checker=picture_checker,
+            picture_checker=picture_checker or checker_of(self.profile, image_model),
             previews=previews,
             tools=own_tools(tools),
             approve=approver(approve),

@@ -68,7 +68,6 @@ def draw(
     """Draw a picture and write it, with everything that draws it again, to a PNG file."""
     from ..tools.image_models.base import ImageRequest
     from ..tools.image_models.provenance import signed_png
-    from ..tools.image_models.vocabulary import remark
     from ..tools.safety import drawing_refusal
     from .plain_text import clean
 
@@ -94,9 +93,9 @@ def draw(
         if json:
             print_json({"refused": True, "reason": rule.message})
         return
-    drawn, known = _drawn(image_model, request)
+    drawn, known, unknown = _drawn(image_model, request)
     _write(out, signed_png(drawn))
-    if unknown := remark(model, drawn.prompt):
+    if unknown:
         screen().say(unknown)
     if json:
         told = {"path": str(out), "origin": "generated", "drawn_before": known}
@@ -175,19 +174,20 @@ class NothingDraws(UserError):
         )
 
 
-def _drawn(image_model: str | None, request: ImageRequest) -> tuple[GeneratedImage, bool]:
-    """A picture, and whether it was drawn before."""
+def _drawn(image_model: str | None, request: ImageRequest) -> tuple[GeneratedImage, bool, str]:
+    """A picture, whether it was drawn before, and what to say of words that are not known."""
     from ..tools.image_models.assembly import collecting_later
     from ..tools.image_models.cache import PictureCache, Remembering
+    from ..tools.image_models.vocabulary import remark
 
     with collecting_later():  # from the import of torch to the end: the process draws one picture
         model = Remembering(opened_model(image_model), PictureCache.of_user())
         _check_adapters(request)
-        estimate = model.estimate(request)
+        estimate, unknown = model.estimate(request), remark(model, request.prompt)
         if (known := model.known(request)) is not None:
-            return known, True
+            return known, True, unknown
         with _steps_bar(_expected(model, estimate)) as on_step:
-            return model.generate(request, on_step), False
+            return model.generate(request, on_step), False, unknown
 
 
 def _check_target(out: Path) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
     from ..tools.image_models.base import ImageModel
+    from ..tools.picture_checker import PictureChecker
     from ..tools.sentences import Encoder
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Contradiction",
     "Profile",
     "chat_model_of",
+    "checker_of",
     "image_model_of",
     "label_of",
     "painter_of",
@@ -53,16 +55,22 @@ class Profile:
         name: ``embedded``, ``local`` or ``server``.
         summary: for people, in a line.
         image_model: draws where nothing else is named; empty for nothing.
+        picture_checker: looks at what that image model drew, and at no other's pictures; empty
+            where the chat model does, or nobody.
     """
 
     name: str
     summary: str
     image_model: str = ""
+    picture_checker: str = ""
 
 
 PROFILES = {
     "embedded": Profile(
-        "embedded", "no download, runs on a CPU; answers by quoting", "pocket-sdxl"
+        "embedded",
+        "no download, runs on a CPU; answers by quoting",
+        image_model="pocket-sdxl",
+        picture_checker="pocket-janus",
     ),
     "local": Profile("local", "Qwen2-VL on this machine, or another model: --chat-model"),
     "server": Profile("server", "any OpenAI-compatible server: --endpoint"),
@@ -109,6 +117,23 @@ def painter_of(profile: Profile, named: ImageModel | str | None) -> ImageModel |
         return named
     name = image_model_of(profile, named)
     return Remembering(open_model(name), PictureCache.of_user()) if name else None
+
+
+def checker_of(profile: Profile, named: ImageModel | str | None) -> PictureChecker | None:
+    """What looks at drawings by itself: it knows what the profile's own image model draws, no more.
+
+    Args:
+        profile: whose own it is.
+        named: what draws, as it was named; None or empty for the profile's own.
+
+    Returns:
+        None where something else draws, or the profile has none.
+    """
+    if not profile.picture_checker or (named and named != profile.image_model):
+        return None
+    from ..tools.pocket_checker import PocketChecker
+
+    return PocketChecker(profile.picture_checker)
 
 
 class Contradiction(DeveloperError):

@@ -73,6 +73,7 @@ def test_the_wheel_holds_the_product_and_nothing_else(wheel: Path) -> None:
         "limner/examples/shots/mac-vpn.png",
         "limner/examples/questions/handbook.jsonl",
         "limner/tools/image_models/pocket/pocket-sdxl/model_index.json",
+        "limner/tools/image_models/pocket/pocket-janus/config.json",
     ):
         assert needed in names
     assert not any(name.startswith(("limner/tests", "limner/benchmarks")) for name in names)

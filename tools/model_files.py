@@ -45,7 +45,10 @@ HUB_FILES = (
 )
 """What of a model on the hub is fetched and looked for: weights, settings, tokenizer."""
 
-SHIPPED = {"pocket-sdxl": Path(__file__).parent / "image_models" / "pocket" / "pocket-sdxl"}
+SHIPPED = {
+    name: Path(__file__).parent / "image_models" / "pocket" / name
+    for name in ("pocket-sdxl", "pocket-janus")
+}
 """Models that come with Limner: their names and their folders."""
 
 DIFFUSION_PARTS = (

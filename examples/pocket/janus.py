@@ -49,6 +49,7 @@ _NOWHERE = -100  # in the place of a target
 _SHARES, _JITTER = (0.62, 0.18, 0.20), 0.0  # of drawn scenes: names come first, always the same
 _SEED = 9_000_000
 _SEEN = 0.5  # weight of naming from the eyes alone
+_EYES = 0.1  # learning rate of the eyes, which have learnt, over that of the rest
 
 
 def small_janus(layout: Layout, vq: Any, eyes: Eyes, size: int) -> Any:
@@ -63,6 +64,8 @@ def small_janus(layout: Layout, vq: Any, eyes: Eyes, size: int) -> Any:
     from transformers import JanusConfig, JanusForConditionalGeneration
 
     marks = {f"{n}_id": layout.tokens[n] for n in ("bos_token", "eos_token", "pad_token")}
+    coder = vq.config.to_dict() | {"projection_dim": WIDTH, "image_token_embed_dim": WIDTH}
+    coder.pop("_name_or_path", None)  # where it was trained is nobody's matter
     make: Any = JanusConfig
     config = make(
         text_config={
@@ -72,8 +75,7 @@ def small_janus(layout: Layout, vq: Any, eyes: Eyes, size: int) -> Any:
             "initializer_range": WIDTH**-0.5, "tie_word_embeddings": True, **marks,
         },
         vision_config=vision(size),
-        vq_config=vq.config.to_dict()
-        | {"projection_dim": WIDTH, "image_token_embed_dim": WIDTH},
+        vq_config=coder,
         image_token_id=layout.tokens["image_token"],
         tie_word_embeddings=True,
     )  # fmt: skip
@@ -201,6 +203,15 @@ class JanusStage(Stage):
             shard,
             reuse=4,
         )
+
+    def groups(self, rate: float) -> list[dict[str, Any]]:
+        """See `Stage.groups`."""
+        own = self.model.janus.model
+        eyes = [*own.vision_model.parameters(), *own.aligner.parameters()]
+        eyes += self.model.names.parameters()
+        known = {id(parameter) for parameter in eyes}
+        others = [p for p in self.model.parameters() if id(p) not in known]
+        return [{"params": others, "rate": rate}, {"params": eyes, "rate": _EYES * rate}]
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
         """See `Stage.loss`."""

@@ -14,13 +14,22 @@ import pytest
 from limner.agent.agent import Agent
 from limner.agent.conversation import Conversation
 from limner.agent.events import AnswerReady, Failed, ToolCalled
-from limner.agent.profiles import PROFILES, Choice, chat_model_of, image_model_of, label_of
+from limner.agent.profiles import (
+    PROFILES,
+    Choice,
+    chat_model_of,
+    checker_of,
+    image_model_of,
+    label_of,
+)
 from limner.errors import DeveloperError, ModelError, ModelMissing
 from limner.index.embeddings import HashEmbeddings
 from limner.index.library import Library
 from limner.tests.tools.chat_server import HALF, REPLY, Serve, nowhere, serving, stats
 from limner.tools.chat_models.extractive import Extractive
 from limner.tools.chat_models.scripted import Scripted
+from limner.tools.image_models.fake import HashPainter
+from limner.tools.pocket_checker import PocketChecker
 
 URL = "http://127.0.0.1:9/v1"
 QUESTION = "When was the lighthouse built?"
@@ -165,6 +174,21 @@ def test_a_chat_model_of_your_own_draws_with_nothing_unless_told(library: Librar
         assert agent._work.image_model.name == "pocket-sdxl"
     with Agent(library, image_model="none") as agent:
         assert agent._work.image_model is None
+
+
+@pytest.mark.parametrize(
+    ("profile", "named", "looks"),
+    [
+        ("embedded", None, True), ("embedded", "pocket-sdxl", True), ("embedded", "", True),
+        ("embedded", "DIR", False), ("embedded", "none", False), ("embedded", HashPainter(), False),
+        ("local", None, False), ("server", "pocket-sdxl", False),
+    ],
+)  # fmt: skip
+def test_the_small_eye_looks_at_what_its_own_image_model_draws(
+    profile: str, named: str | HashPainter | None, looks: bool
+) -> None:
+    checker = checker_of(PROFILES[profile], named)
+    assert isinstance(checker, PocketChecker) is looks
 
 
 def test_what_is_missing_is_named(library: Library) -> None:
