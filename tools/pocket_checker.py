@@ -1,7 +1,7 @@
 """Does a small drawing show what was asked for? By the small Janus that comes with Limner.
 
-It has seen nothing but what the small SDXL draws, so nobody else's pictures are shown to it. Where
-it is not sure it says so: a wrong "no" costs a good picture. Knows no turn.
+It has seen nothing but emoji, which the small SDXL draws, so no other model's pictures are shown to
+it. Where it is not sure it says so: a wrong "no" costs a good picture. Knows no turn.
 """
 
 from __future__ import annotations

@@ -191,6 +191,19 @@ def test_the_small_eye_looks_at_what_its_own_image_model_draws(
     assert isinstance(checker, PocketChecker) is looks
 
 
+def test_an_agent_has_its_profiles_eye_or_the_one_that_was_given(library: Library) -> None:
+    class Blind:
+        def shows(self, picture: object, words: str) -> None:
+            return None
+
+    given = Blind()
+    with Agent(library) as own, Agent(library, picture_checker=given) as other:
+        assert isinstance(own._work.picture_checker, PocketChecker)
+        assert other._work.picture_checker is given
+    with Agent(library, image_model=HashPainter()) as foreign:
+        assert foreign._work.picture_checker is None
+
+
 def test_what_is_missing_is_named(library: Library) -> None:
     with pytest.raises(DeveloperError, match="'cloud'") as caught:
         Agent(library, "cloud")
