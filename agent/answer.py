@@ -124,7 +124,7 @@ class Generated:
         """What a reader should know before trusting it."""
         safety = () if self.checked else ("unchecked by a safety filter",)
         shows = {
-            None: ("not checked against its prompt",),
+            None: ("not confirmed to show its prompt",),
             False: ("a check says that it does not show its prompt",),
         }
         return (*safety, *shows.get(self.confirmed, ()))

@@ -137,7 +137,7 @@ def test_who_cannot_tell_leaves_the_picture_labelled(library: Library, looks: li
     answer, seeds, _ = looked(library, *looks)
     assert seeds == [0]
     assert origin_of(answer).confirmed is None
-    assert "not checked against its prompt" in origin_of(answer).label
+    assert "not confirmed to show its prompt" in origin_of(answer).label
 
 
 class Fixed:
