@@ -233,11 +233,13 @@ class Agent:
         question = checked_question(question)
         media = self._work.media
         attachments = tuple(a for n, one in enumerate(images, 1) for a in attached(one, n, media))
+        return self._events(question, attachments, self._start(question, attachments))
+
+    def _start(self, question: str, attachments: tuple[Attachment, ...]) -> TurnState:
         history = self.session.history() if self.session else ()
         near, drawn = self._drawn(question) if self._work.image_model else (False, ())
-        kept = self.session is not None
-        start = fresh(question, attachments, history[-_HISTORY:], drawn, near, kept=kept)
-        return self._events(question, attachments, start)
+        told, kept = history[-_HISTORY:], self.session is not None
+        return fresh(question, attachments, told, drawn, near, kept=kept)
 
     def _drawn(self, question: str) -> tuple[bool, tuple[Picture, ...]]:
         """Whether a drawing may be meant, and all drawings of the session.
@@ -301,6 +303,8 @@ class Agent:
     def resume(self) -> Iterator[Event]:
         """Go on with the turn that was cut short, from its last finished step.
 
+        One that an earlier version began, whose steps left other things behind, begins anew.
+
         Raises:
             QuestionError: there is none; see ``pending``.
         """
@@ -308,7 +312,12 @@ class Agent:
         if question is None:
             raise QuestionError("no turn was cut short in this session")
         kept = self.graph.get_state(self._checkpoints.config(self._thread)).values
-        return self._events(question, tuple(kept["attachments"]), None, kept["answer"])
+        attachments = tuple(kept["attachments"])
+        if kept.keys() >= TurnState.__required_keys__:
+            return self._events(question, attachments, None, kept["answer"])
+        start = self._start(question, attachments)
+        start["edit"] = kept.get("edit")
+        return self._events(question, attachments, start)
 
     def _events(
         self,

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ from limner.agent.agent import Agent
 from limner.agent.answer import Answer, Text
 from limner.agent.events import AnswerReady, Failed, StepStarted
 from limner.agent.sessions import Sessions
+from limner.agent.state import fresh
 from limner.errors import LibraryDamaged, QuestionError, UserError
 from limner.index.embeddings import HashEmbeddings
 from limner.index.library import Library
@@ -121,6 +123,24 @@ def test_a_failed_turn_can_be_gone_on_with(library: Library) -> None:
         assert again.pending is None
         with pytest.raises(QuestionError):
             again.resume()
+
+
+def test_a_turn_that_an_earlier_version_began_begins_anew(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def earlier(*asked: Any, **options: Any) -> dict[str, Any]:
+        state = fresh(*asked, **options)
+        return {name: value for name, value in state.items() if name != "kept"}
+
+    failing = Scripted(replies=[ConnectionError("gone")])
+    with monkeypatch.context() as patch, Agent(library, chat_model=failing, session="s") as agent:
+        patch.setattr("limner.agent.agent.fresh", earlier)
+        assert isinstance(list(agent.stream("When is high water?"))[-1], Failed)
+    with talk(library, "s", "Noon. [1]") as again:
+        assert again.pending == "When is high water?"
+        events = list(again.resume())
+        assert next(e.step for e in events if isinstance(e, StepStarted)) == "guard"
+        assert isinstance(events[-1], AnswerReady) and again.pending is None
 
 
 def test_a_new_question_puts_a_failed_turn_aside(library: Library) -> None:
