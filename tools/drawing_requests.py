@@ -79,8 +79,8 @@ def question_of(message: str, before: str = "") -> str:
 # ── one clause ───────────────────────────────────────────────────────────────────────────────
 
 _CALLS = r"(?:please|kindly|pls|now|then|and|also|so|but|ok(?:ay)?|hey|hi|hello|next|first|finally)"
-_WISHES = (
-    r"(?:can|could|would|will) you(?: please)?(?: try to)?"
+_WISHES = (  # each word in one place only, or a row of them could be read in too many ways
+    r"(?:can|could|would|will) you"
     r"|(?:i|we)(?:['’]d| would)? (?:like|love|want|need) you to|go ahead and|let['’]s|try to"
 )
 _MANNERS = rf"\W*(?P<polite>(?:(?:{_CALLS}|{_WISHES})\W+)*)"
@@ -128,17 +128,20 @@ _THANKS = re.compile(
     re.IGNORECASE,
 )
 _WH = r"(?:who|whom|whose|what|when|where|which|why|whether|how)"
-_ASKED = re.compile(rf"\b(?:{_WH}|is|are|do|does|can|may|must)\b.*\?\s*$", re.I | re.DOTALL)
+_ASKING = re.compile(rf"\b(?:{_WH}|is|are|do|does|can|may|must)\b", re.IGNORECASE)
 _AT_HAND = re.compile(
     r"(?:the\s+)?(?:figure|fig\.?|table|picture|page|source)\s*\d+"
     r"|the\b.*\b(?:chart|diagram|drawing|figure|graph|map|plan|schema|schematic|screenshot|table)s?\b",
     re.IGNORECASE | re.DOTALL,
 )
 """What is there already: "draw figure 1", "draw the network map" ask for the document's own."""
-_OF_A_DISK = re.compile(
-    r"\bimages?\s+of\b.*\b(?:dis[ck]s?|drives?|partitions?|volumes?|ssd|hdd|usb stick|sd card"
-    r"|system|servers?|containers?|vms?|virtual machines?|installation|database|firmware)\b"
-    r"|\b(?:dis[ck]|iso|system|backup|boot|docker|container|vm|virtual)\s+image\b",
+_DISK_IMAGE = re.compile(
+    r"\b(?:dis[ck]|iso|system|backup|boot|docker|container|vm|virtual)\s+image\b", re.IGNORECASE
+)
+_IMAGE_OF = re.compile(r"\bimages?\s+of\b", re.IGNORECASE)
+_DISK = re.compile(
+    r"\b(?:dis[ck]s?|drives?|partitions?|volumes?|ssd|hdd|usb stick|sd card|system|servers?"
+    r"|containers?|vms?|virtual machines?|installation|database|firmware)\b",
     re.IGNORECASE,
 )
 _DEFINITE = re.compile(r"(?:the|this|that|these|those|my|our|your|its|their|his|her)\b", re.I)
@@ -170,9 +173,16 @@ def _drawing(clause: str, about: str) -> Drawing | None:
         clause: of a message.
         about: what was spoken of before it.
     """
-    if _OF_A_DISK.search(clause):
+    if _is_of_a_disk(clause):
         return None
     return _wished(clause, about) or _told_to_draw(clause, about)
+
+
+def _is_of_a_disk(clause: str) -> bool:
+    """Whether it speaks of a copy of a disk, which is called an image too."""
+    found = _IMAGE_OF.search(clause)
+    of_a_disk = found is not None and _DISK.search(clause, found.end()) is not None
+    return of_a_disk or _DISK_IMAGE.search(clause) is not None
 
 
 def _told_to_draw(clause: str, about: str) -> Drawing | None:
@@ -182,7 +192,7 @@ def _told_to_draw(clause: str, about: str) -> Drawing | None:
         return None
     what, verb = found["what"] or found["thing"], (found["verb"] or "").lower()
     meant = bool(found["polite"] or found["me"] or found["thing"])
-    if not meant and _ASKED.search(what):
+    if not meant and what.rstrip().endswith("?") and _ASKING.search(what):
         return None  # "Paint dries in what time?" asks about paint
     if verb == "paint" and not meant and not _DETERMINED.match(what):
         return None  # "Paint storage"
@@ -238,6 +248,7 @@ def _thing(what: str, about: str) -> str:
 
 # ── several clauses ──────────────────────────────────────────────────────────────────────────
 
+_LONGEST = 600  # characters of a sentence that is cut
 _JOINT = re.compile(
     r"\s*[,;:–—]\s*(?:(?:and|then|but|also|plus)\b\s*)*|\s+(?:(?:and|then|but|also|plus)\b\s*)+"
     r"|\s+-\s+",
@@ -290,8 +301,11 @@ def _tells(text: str) -> bool:
 
 
 def _clauses(sentence: str) -> Iterator[str]:
-    """A sentence cut where a request to draw begins or ends."""
+    """A sentence cut where a request to draw begins or ends; a very long one stays whole."""
     start = 0
+    if len(sentence) > _LONGEST:  # every joint costs as much as all that stands before it
+        yield sentence.strip()
+        return
     for joint in _JOINT.finditer(sentence):
         left, right = sentence[start : joint.start()], sentence[joint.end() :]
         if _begins_drawing(left, joint.group(), right) or _ends_drawing(left, right):
@@ -302,7 +316,7 @@ def _clauses(sentence: str) -> Iterator[str]:
 
 def _begins_drawing(left: str, joint: str, right: str) -> bool:
     """Whether a joint leads to a request of its own: “… select a pen and draw a line” does not."""
-    if _OF_A_DISK.search(right):
+    if _is_of_a_disk(right):
         return False
     found = _PICTURED.match(right) or _DRAWN.match(right)
     if found is None or _drawing(right, "it") is None:

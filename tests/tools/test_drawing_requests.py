@@ -223,3 +223,18 @@ def test_subjects(text: str, subject: str) -> None:
 def test_what_asks_and_what_only_tells() -> None:
     assert all(map(asks, ["Explain the valve", "why not", "The filter?", "Is it on"]))
     assert not any(map(asks, ["I love foxes.", "Hello!", "White foxes are rare.", ""]))
+
+
+@pytest.mark.parametrize(
+    "words", ["would you please ", "can you please try to ", "I would like you to "]
+)
+def test_a_row_of_polite_words_is_read_in_one_way(words: str) -> None:
+    """In several ways each it would be read for years."""
+    assert parts_of(f"{words * 60}draw a fox") == (Drawing("a fox"),)
+    message = f"{words * 60}look at the fox"
+    assert parts_of(message) == (message,)
+
+
+def test_a_very_long_sentence_is_not_cut() -> None:
+    message = f"How often is {'the filter of ' * 60}the kiln changed, and draw a cup"
+    assert parts_of(message) == (message,)
