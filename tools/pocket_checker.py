@@ -13,10 +13,14 @@ from PIL import Image
 from ..prompts import prompt
 from .image_models.janus_reading import JanusReader
 
-__all__ = ["SURE", "PocketChecker"]
+__all__ = ["NO", "YES", "PocketChecker"]
 
-SURE = 0.9
-"""How likely yes or no must be to count."""
+YES, NO = 0.7, 0.05
+"""How likely yes must be at least, and at the most, for a picture to be confirmed and refused.
+
+Of 120 names that the small SDXL draws, 74 % are confirmed and 2.5 % refused, of as many pictures
+under another's name 5 % and 62 %; the bounds were chosen in sight of these.
+"""
 
 
 class PocketChecker:
@@ -31,9 +35,9 @@ class PocketChecker:
         self._reader: JanusReader | None = None
 
     def shows(self, picture: Image.Image, words: str) -> bool | None:
-        """See `PictureChecker`; None where it is not `SURE`."""
+        """See `PictureChecker`; None where it is likelier than `NO` and less likely than `YES`."""
         yes = self._opened().yes(picture, prompt("shows", words=words))
-        return yes > 0.5 if max(yes, 1 - yes) >= SURE else None
+        return yes >= YES if yes >= YES or yes <= NO else None
 
     def _opened(self) -> JanusReader:
         with self._lock:

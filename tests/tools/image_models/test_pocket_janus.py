@@ -13,7 +13,7 @@ from limner.tools.image_models.janus import Janus
 from limner.tools.image_models.janus_reading import JanusReader
 from limner.tools.image_models.opening import open_model
 from limner.tools.model_files import SHIPPED
-from limner.tools.pocket_checker import PocketChecker
+from limner.tools.pocket_checker import NO, YES, PocketChecker
 
 NAME = "pocket-janus"
 THINGS = (
@@ -59,8 +59,19 @@ def test_it_checks_what_the_small_sdxl_draws(pictures: dict[str, Image.Image]) -
     own = [checker.shows(picture, thing) for thing, picture in pictures.items()]
     foils = zip(pictures.values(), (*THINGS[1:], THINGS[0]), strict=True)
     others = [checker.shows(picture, thing) for picture, thing in foils]
-    assert own.count(True) >= 6 and own.count(False) == 0
-    assert others.count(False) >= 8 and others.count(True) <= 1
+    assert own.count(True) >= 9 and own.count(False) == 0
+    assert others.count(False) >= 8 and others.count(True) <= 2
+
+
+@pytest.mark.parametrize(
+    ("yes", "said"),
+    [(1.0, True), (YES, True), (0.5, None), (0.06, None), (NO, False), (0.0, False)],
+)
+def test_where_it_is_in_doubt_it_says_so(
+    yes: float, said: bool | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(JanusReader, "yes", lambda self, picture, question: yes)
+    assert PocketChecker(NAME).shows(Image.new("RGB", (64, 64)), "a fox") is said
 
 
 def test_it_draws_and_looks_at_its_own_pictures(janus: ImageModel) -> None:
