@@ -84,6 +84,16 @@ def test_steps_below_belong_to_their_code_alone() -> None:
     ]
 
 
+def test_steps_that_a_question_names_without_a_code_are_those_of_one_code() -> None:
+    text = (
+        "Error E-41 means full.\n1. Empty the bin.\n2. Restart.\n"
+        "Error E-42 means expired. Do this:\n1. Open Settings.\n2. Set the date."
+    )
+    found = quotes("How do I set the date in the settings?", text)
+    assert {"1. Open Settings.", "2. Set the date."} <= set(found)
+    assert not {"1. Empty the bin.", "2. Restart."} & set(found)
+
+
 def test_a_heading_names_the_code_of_its_section() -> None:
     sections = [
         ("Manual › Error E-41", "The disk is full. Empty the recycle bin."),

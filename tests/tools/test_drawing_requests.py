@@ -220,6 +220,11 @@ def test_subjects(text: str, subject: str) -> None:
     assert subject_of(text) == subject
 
 
+def test_an_article_alone_is_no_subject() -> None:
+    assert subject_of("What is the, well?") == ""
+    assert drawings_of("What is the, well? Draw one.") == ()
+
+
 def test_what_asks_and_what_only_tells() -> None:
     assert all(map(asks, ["Explain the valve", "why not", "The filter?", "Is it on"]))
     assert not any(map(asks, ["I love foxes.", "Hello!", "White foxes are rare.", ""]))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import random
 from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -90,6 +91,7 @@ def test_fewer_than_two_clusters_have_no_interval() -> None:
 
 
 @given(scores, st.randoms())
+@example([1.0, 1.0], random.Random(0))
 @settings(max_examples=40)
 def test_the_order_of_the_rows_does_not_matter(values: list[float], shuffle: object) -> None:
     pairs = list(zip(values, [n % 5 for n in range(len(values))], strict=True))
@@ -98,7 +100,8 @@ def test_the_order_of_the_rows_does_not_matter(values: list[float], shuffle: obj
     again = estimate(*zip(*pairs, strict=True))
     assert first == again
     if first.low is not None and first.high is not None:
-        assert min(values) - 1e-9 <= first.low <= first.mean + 1e-9
+        assert first.low <= first.mean + 1e-9
+        assert min(values) - 1e-9 <= first.low or set(values) == {1.0}  # one may be unseen
         assert first.mean - 1e-9 <= first.high <= max(values) + 1e-9 or set(values) <= {0.0}
 
 
