@@ -86,6 +86,15 @@ def test_another_seed_is_none_that_the_conversation_drew_with(library: Library) 
         assert [origin_of(agent.ask(again)).seed for _ in range(2)] == [1, 3]
 
 
+def test_seeds_that_another_picture_was_drawn_over_with_are_free(library: Library) -> None:
+    with agent_of(library, Editor()) as agent:
+        agent.ask("Draw it")
+        agent.redraw()
+        assert origin_of(agent.redraw(Changes(strength=0.5), 1)).seed == 0
+        assert origin_of(agent.redraw(Changes(strength=0.5), 2)).seed == 1
+        assert origin_of(agent.redraw(picture=3)).seed == 1
+
+
 def test_a_strength_draws_from_the_picture_itself(library: Library) -> None:
     painter = Editor()
     with agent_of(library, painter) as agent:
