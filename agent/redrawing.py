@@ -137,7 +137,7 @@ def _as_captioned(edit: Edit, drawn: Sequence[Picture], model: ImageModel) -> Ed
         raise UserError(
             f"“{edit.wish}” is no change that {model.name} knows; of a picture it can change "
             f"{captions.told()}",
-            f"/redraw{number}{command_of(edit.changes).removeprefix('/redraw')} all the same",
+            f"/redraw{number}{command_of(edit.changes).removeprefix('/redraw')}",
         )
     if prompt == before:
         raise UserError(f"the prompt “{shortened(before, _LONGEST)}” says so already")
