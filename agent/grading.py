@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from ..index.passage import Passage
 from ..tools.entries import codes, entries, kinds
 from ..tools.quoting import Quote, asks_advice, asks_to_see, in_full, names, quotable, weigh
+from ..tools.screens import is_copy, remedies
 from ..tools.sentences import Encoder, stems
 
 __all__ = ["CALIBRATIONS", "Calibration", "evidence", "relevance"]
@@ -29,6 +30,9 @@ _CODE_UNKNOWN = -1.0
 """Log-odds that are judgement, not fitted: a picture is asked for and one was found; a question
 comes with a screen and is likely about it; a code on that screen is in a passage, or in none."""
 
+
+_REMEDY = 0.9
+"""Relevance of an attached screen that tells what to do about the trouble that it reports."""
 
 _STRANGE_NAME = -1.5
 """Log-odds of a name that the library does not hold: on half of XQuAD's articles 3 % of the
@@ -98,7 +102,10 @@ def relevance(
     Returns:
         0 to 1; at ``calibration.threshold`` and above the question counts as answerable.
     """
-    found = passages[:_DEPTH]
+    attached = [quotable(p.text, "screenshot") for p in attachments]
+    if any(remedies(question, rows) for rows in attached):
+        return _REMEDY
+    found = [p for p in passages if not _is_attached(p, attached)][:_DEPTH]
     if _of_another_code(question, found, attachments):
         return 0.0
     library = [quotable(p.text, p.modality) for p in found]
@@ -106,7 +113,6 @@ def relevance(
     titles = [rows[:1] if p.modality == "screenshot" else [] for p, rows in pairs]
     contexts = [" ".join([p.above, *title]) for p, title in zip(found, titles, strict=True)]
     library = [[*_heading(p), *pieces] for p, pieces in zip(found, library, strict=True)]
-    attached = [quotable(p.text, "screenshot") for p in attachments]
     asked, forms = in_full(question, queries, [row for rows in attached for row in rows])
     quotes = weigh(asked, library, encoder, queries=forms, contexts=contexts)
     return max(
@@ -119,6 +125,12 @@ def relevance(
         if asks_advice(question)  # a screen shows what is wrong, not what to do about it
         else _logistic(weigh(question, attached, encoder), calibration, _ATTACHED),
     )
+
+
+def _is_attached(passage: Passage, attached: Sequence[Sequence[str]]) -> bool:
+    """Whether it is an attached picture over again, which would answer by being alike."""
+    rows = quotable(passage.text, "screenshot") if passage.modality == "screenshot" else []
+    return is_copy(rows, attached)
 
 
 def _heading(passage: Passage) -> list[str]:

@@ -86,6 +86,16 @@ def test_a_picture_asked_for_and_found_is_evidence():
     assert scores[1] > scores[0]
 
 
+def test_an_attached_screen_is_no_evidence_for_itself():
+    text = "Backup failed\nError: the disk is full"
+    twin = Passage("9", text, "shot.png", modality="screenshot")
+    asked = ("How do I fix this?", [*LIBRARY, twin], Fixed(0.1), MINILM)
+    alone = relevance(*asked[:1], LIBRARY, *asked[2:], attachments=[screen(text)])
+    assert relevance(*asked, attachments=[screen(text)]) == alone < MINILM.threshold
+    remedy = screen(f"{text}\nFree at least 12 GB on the disk.")
+    assert relevance("How do I fix this?", [], Fixed(0.1), MINILM, attachments=[remedy]) > 0.8
+
+
 def test_a_code_on_the_screen_that_the_library_knows_is_evidence():
     known, unknown = screen("Sorry\nError E-17"), screen("Sorry\nError E-99")
     scores = [

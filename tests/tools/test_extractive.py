@@ -363,6 +363,30 @@ def test_a_screen_in_the_library_answers_what_to_do_about_its_code() -> None:
     assert "[[mark 1: Error E-4127" in draft and "wheel" not in draft
 
 
+NOTICE = (
+    "Backup failed\nError: the disk is full\nFree at least 12 GB on it and run the backup\nagain."
+)
+
+
+@pytest.mark.parametrize("twin", [True, False])
+def test_a_screen_answers_what_to_do_about_what_it_reports(twin: bool) -> None:
+    library = [passage("1", "item: kettle; price: 39.50")]
+    if twin:
+        library.insert(0, passage("2", NOTICE, modality="screenshot", pictured=True))
+    shot = passage("a1", NOTICE, modality="screenshot", pictured=True)
+    assert drafted("How do I fix this?", *library, shot) == (
+        "Free at least 12 GB on it and run the backup again. [a1]"
+        "\n\n[[mark a1: Free at least 12 GB on it and run the backup]]"
+    )
+
+
+def test_what_the_library_says_of_a_screens_code_comes_before_its_own_advice() -> None:
+    notice = NOTICE.replace("Error", "Error NB-507")
+    manual = passage("1", "NB-507: The disk is full. Press Prune to delete old backups.")
+    shot = passage("a1", notice, modality="screenshot", pictured=True)
+    assert drafted("How do I fix this?", manual, shot).startswith("NB-507: The disk is full. [1]")
+
+
 def test_the_row_that_holds_the_key_wins_over_the_header() -> None:
     rows = "Invoice  Customer  Due date\nINV-20451  Marlow  14 March\nINV-20683  Fenwick  9 April"
     shot = {"label": "a1", "text": rows, "modality": "screenshot", "pictured": True}

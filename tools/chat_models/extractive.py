@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
@@ -32,6 +33,7 @@ from ..quoting import (
     troubles,
     weigh,
 )
+from ..screens import remedies
 from ..sentences import CachedEncoder, stems
 from .belonging import about_codes, is_of_steps, steps_around, told_after
 from .quoted import Chosen, Source, figure_number, slot_words
@@ -65,6 +67,9 @@ _ROW_LENGTH = 5
 _MARK = 0.3
 _MARK_TROUBLE = 0.15
 """Cosine of the best sentence and an attachment's row from which on the row is marked."""
+
+_NEAR = 0.5
+"""Cosine from which on a sentence of the library is quoted beside a screen's own remedy."""
 
 _WHICH = re.compile(r"\b(?:what|which)\b", re.IGNORECASE)
 
@@ -157,13 +162,15 @@ class _Reply:
         self._where = re.search(r"\bwhere\b", question, re.IGNORECASE) is not None
         self._encoder = encoder if isinstance(encoder, CachedEncoder) else CachedEncoder(encoder)
         attached = [source for source in sources if source.attached]
-        library = [s for s in sources if not s.attached and not _same(s, attached)]
+        screens = [source.pieces for source in attached]
+        library = [s for s in sources if not (s.attached or s.is_one_of(screens))]
         figures = [s for s in library[_TEXTS:_FIGURES] if s.modality == "figure"]
         library = library[:_TEXTS] + figures
         everything = [piece for source in library + attached for piece in source.pieces]
         if everything:
             self._encoder.encode_document(everything)  # one call; what follows is remembered
         self._attached = self._weighed(attached, question, ())
+        self._remedies = _told(self._attached, question)
         screen = [row.quote.text for row in self._attached]
         self._library = self._weighed(library, *in_full(question, queries, screen))
         named = codes(question) or codes("\n".join(screen))
@@ -198,7 +205,9 @@ class _Reply:
             chosen = [picture, *others] if first else [*others, picture]
         slots = [_slot("show", picture)] if picture and not picture.source.rows else []
         slots += [_slot("mark", row) for row in self._marked(chosen)]
-        sentences = [f"{_before(c.quote.text) if n else ''}{c}" for n, c in enumerate(chosen)]
+        followed = zip_longest(chosen, chosen[1:])
+        texts = [c.words if after and _wrapped(c, after) else str(c) for c, after in followed]
+        sentences = [f"{_before(text) if n else ''}{text}" for n, text in enumerate(texts)]
         return sentences + [f"\n\n{slot}" for slot in slots]
 
     def own(self) -> list[str]:
@@ -221,7 +230,7 @@ class _Reply:
         )
         distinct = list({_plain(c.quote.text): c for c in reversed(ranked)}.values())[::-1]
         if not distinct:
-            return []
+            return self._remedies
         best, *others = distinct
         others = [c for c in others if self._score(c) >= self._score(best) - _GAP]
         others = [c for c in others if not c.source.rows or self._answers(c)][: _SENTENCES - 1]
@@ -242,6 +251,9 @@ class _Reply:
         others = [c for c in chosen if not is_of_steps(c, self._library)]
         if about:
             return _filled(about, others)
+        if self._remedies:
+            near = [c for c in chosen if c.quote.features.cosine >= _NEAR]
+            return _filled(self._remedies, near)
         prose = (c for c in chosen if not c.source.rows)
         step = next((c for c in prose if is_of_steps(c, self._library)), None)
         if step:
@@ -335,6 +347,18 @@ def _wanted(question: str) -> str:
     return (found[-1] if verb else found[0]) if found else ""
 
 
+def _told(attached: Sequence[Chosen], question: str) -> list[Chosen]:
+    """The rows of attached screens that tell what to do."""
+    screens: dict[str, list[Chosen]] = {}
+    for row in attached:
+        screens.setdefault(row.source.label, []).append(row)
+    return [
+        rows[place]
+        for rows in screens.values()
+        for place in remedies(question, [row.quote.text for row in rows])
+    ]
+
+
 def _filled(whole: Sequence[Chosen], others: Sequence[Chosen]) -> list[Chosen]:
     """What belongs together, and as many others as there is room for."""
     rest = [c for c in others if c not in whole]
@@ -346,10 +370,10 @@ def _before(text: str) -> str:
     return "\n" if is_step(text) else " "
 
 
-def _same(source: Source, attached: Sequence[Source]) -> bool:
-    """Whether a library's screenshot is the attached one over again."""
-    rows = set(source.pieces) if source.rows else set[str]()
-    return any(len(rows & set(a.pieces)) > 0.8 * len(rows) for a in attached if rows)
+def _wrapped(row: Chosen, after: Chosen) -> bool:
+    """Whether a row of a screen goes on in the next one: they are cited once."""
+    together = row.source == after.source and row.quote.position + 1 == after.quote.position
+    return row.source.rows and together and after.quote.text[:1].islower()
 
 
 def _slot(kind: str, chosen: Chosen) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..entries import Place, codes, kinds, places
 from ..quoting import Quote, quotable
+from ..screens import is_copy
 
 __all__ = ["Chosen", "Source", "figure_number", "slot_words"]
 
@@ -72,6 +73,10 @@ class Source:
         title = self.pieces[:1] if self.rows else []
         return " ".join([self.context, *title])
 
+    def is_one_of(self, screens: Sequence[Collection[str]]) -> bool:
+        """Whether it is a screenshot that shows what one of these does."""
+        return self.rows and is_copy(self.pieces, screens)
+
     def row_label(self, row: str) -> str:
         """A row's label; empty where it is not a label and its value."""
         for line in self.text.splitlines():
@@ -107,8 +112,13 @@ class Chosen:
         above = codes(self.source.context)  # of another kind, it names a machine or a document
         return not above or bool(above & asked) or kinds(above).isdisjoint(kinds(asked))
 
+    @property
+    def words(self) -> str:
+        """Its text, nothing of which reads as a citation or a slot."""
+        return _defused(self.quote.text)
+
     def __str__(self) -> str:
-        return f"{_defused(self.quote.text)} [{self.source.label}]"
+        return f"{self.words} [{self.source.label}]"
 
 
 def figure_number(text: str) -> str:

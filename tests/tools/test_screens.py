@@ -1,0 +1,47 @@
+"""Which rows of a screen tell what to do, and whether two screens are one."""
+
+from __future__ import annotations
+
+import pytest
+
+from limner.tools.screens import is_copy, remedies
+
+SCREEN = [
+    "Backup failed",
+    "Error NB-507: The target disk is full.",
+    "Free at least 12 GB on drive D: and run the backup",
+    "again, or choose another target under Settings.",
+    "Retry  Cancel",
+]
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["How do I fix this?", "What should I do?", "How can I solve this problem?",
+     "How do I get rid of error NB-507?", "What do I do when the disk is full?"],
+)  # fmt: skip
+def test_what_a_screen_tells_to_do_about_its_trouble(question: str) -> None:
+    assert remedies(question, SCREEN) == [2, 3]
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["What does the error say?", "Why is the disk full?", "How do I add a user?",
+     "How do I fix the printer?", "Which drive is it?"],
+)  # fmt: skip
+def test_other_questions_are_not_answered_so(question: str) -> None:
+    assert remedies(question, SCREEN) == []
+
+
+def test_buttons_and_forms_tell_nothing() -> None:
+    assert remedies("How do I fix this?", ["Error 5: no disk", "Retry", "Open Settings"]) == []
+    form = ["New account", "Enter your name and press the key", "Save"]
+    assert remedies("How do I fix this?", form) == []  # it reports no trouble
+    assert remedies("How do I fix this?", []) == []
+
+
+def test_copies_share_nearly_all_rows() -> None:
+    assert is_copy(SCREEN, [["x"], [*SCREEN, "a clock"]])
+    assert is_copy(SCREEN[:1] + SCREEN, [SCREEN])
+    assert not is_copy(SCREEN, [SCREEN[:3]])
+    assert not is_copy([], [SCREEN]) and not is_copy(SCREEN, [])
