@@ -28,7 +28,12 @@ _SCREEN_WORDS = 60
 
 
 def is_follow_up(question: str) -> bool:
-    """Whether a question leans on the one before it: "and on Windows?", "how long is it?"."""
+    """Whether a question leans on the one before it: "and on Windows?", "how long is it?".
+
+    What has no word in it leans on nothing.
+    """
+    if not re.search(r"\w", question):
+        return False
     if _OPENING.match(question):
         return True
     content = len(set(stems(question)))

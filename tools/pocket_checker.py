@@ -6,6 +6,7 @@ it. Where it is not sure it says so: a wrong "no" costs a good picture. Knows no
 
 from __future__ import annotations
 
+import re
 import threading
 
 from PIL import Image
@@ -23,6 +24,9 @@ under another's name 5 % and 62 %; the bounds were chosen in sight of these.
 """
 
 
+_BETWEEN = re.compile(r"\s+(?:and|next to|above|below|over|under|on the (?:left|right) of)\s+")
+
+
 class PocketChecker:
     """Implements `PictureChecker`; its weights are loaded for the first picture.
 
@@ -36,7 +40,9 @@ class PocketChecker:
 
     def shows(self, picture: Image.Image, words: str) -> bool | None:
         """See `PictureChecker`; None where it is likelier than `NO` and less likely than `YES`."""
-        yes = self._opened().yes(picture, prompt("shows", words=words))
+        reader = self._opened()
+        asked = dict.fromkeys([words, *_things(words)])  # each of two must be seen by itself
+        yes = min(reader.yes(picture, prompt("shows", words=thing)) for thing in asked)
         return yes >= YES if yes >= YES or yes <= NO else None
 
     def _opened(self) -> JanusReader:
@@ -44,3 +50,13 @@ class PocketChecker:
             if self._reader is None:
                 self._reader = JanusReader.load(self._name)
             return self._reader
+
+
+def _things(words: str) -> list[str]:
+    """What words name side by side, or one above the other.
+
+    Example:
+        >>> _things("a fox next to a pig")
+        ['a fox', 'a pig']
+    """
+    return [thing for thing in _BETWEEN.split(words.strip()) if thing]

@@ -14,7 +14,9 @@ def test_what_leans_on_the_question_before(question: str) -> None:
     assert is_follow_up(question)
 
 
-@pytest.mark.parametrize("question", ["What colour is my bike?", "When was the lighthouse built?"])
+@pytest.mark.parametrize(
+    "question", ["What colour is my bike?", "When was the lighthouse built?", "🙂🙂", "?"]
+)
 def test_what_stands_alone_is_not_pulled_to_the_question_before(question: str) -> None:
     assert not is_follow_up(question)
     assert wordings(question, BEFORE, ()) == (question,)

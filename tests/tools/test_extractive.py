@@ -156,6 +156,12 @@ def test_explains_the_error_on_an_attachment_and_marks_it():
     assert answer.endswith("\n\n[[mark a1: LOCKED E-26]]")
 
 
+def test_marks_the_row_with_the_code_and_not_the_title_that_reports_the_same():
+    manual = passage("1", "NB-507: Backup failed. Delete old backups with Prune.")
+    shot = passage("a1", "Backup failed\nError NB-507", modality="screenshot", pictured=True)
+    assert draft("How do I fix this?", manual, shot).endswith("[[mark a1: Error NB-507]]")
+
+
 def test_reads_a_value_off_an_attachment_and_marks_it():
     answer = draft("What server is set?", KILN, SHOT)
     assert answer.startswith("Server vpn.example.org [a1]")

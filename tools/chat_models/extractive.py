@@ -334,7 +334,8 @@ class _Reply:
         vectors = self._encoder.encode_document([chosen[0].quote.text, *texts])
         likeness = vectors[1:] @ vectors[0]
         wrong = set(troubles(texts))
-        best = max(range(len(texts)), key=lambda i: (texts[i] in wrong, likeness[i]))
+        coded = [not self._codes.isdisjoint(codes(text)) for text in texts]
+        best = max(range(len(texts)), key=lambda i: (coded[i], texts[i] in wrong, likeness[i]))
         needed = _MARK_TROUBLE if texts[best] in wrong else _MARK
         return [self._attached[best]] if likeness[best] >= needed else []
 

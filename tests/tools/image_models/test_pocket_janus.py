@@ -74,6 +74,17 @@ def test_where_it_is_in_doubt_it_says_so(
     assert PocketChecker(NAME).shows(Image.new("RGB", (64, 64)), "a fox") is said
 
 
+def test_of_two_things_each_must_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = {"a fox": 0.9, "a pig": 0.01, "a hen": 0.3}
+
+    monkeypatch.setattr(JanusReader, "yes", lambda self, picture, question: max(
+        (p for thing, p in seen.items() if thing in question), default=0.0))  # fmt: skip
+    blank, eye = Image.new("RGB", (64, 64)), PocketChecker(NAME)
+    assert eye.shows(blank, "a fox") is True
+    assert eye.shows(blank, "a fox and a pig") is False
+    assert eye.shows(blank, "a hen next to a fox") is None
+
+
 def test_it_draws_and_looks_at_its_own_pictures(janus: ImageModel) -> None:
     assert isinstance(janus, Janus) and janus.name == NAME
     one, again, other = (drawn(janus, "a fox", seed=seed).tobytes() for seed in (1, 1, 2))
