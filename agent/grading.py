@@ -30,7 +30,6 @@ _CODE_UNKNOWN = -1.0
 """Log-odds that are judgement, not fitted: a picture is asked for and one was found; a question
 comes with a screen and is likely about it; a code on that screen is in a passage, or in none."""
 
-
 _REMEDY = 0.9
 """Relevance of an attached screen that tells what to do about the trouble that it reports."""
 

@@ -1,7 +1,8 @@
 """Lines on a screen become entries as a person reads them. Knows boxes and words; no picture.
 
 A label and its value are one entry, side by side or one above the other; the cells of a table's
-row are one; a column of navigation is kept apart from what stands beside it.
+row are one, and so are the lines of a sentence that was wrapped; a column of navigation is kept
+apart from what stands beside it.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ _NEAR = 1.8  # of its height, below a label, its value may begin
 _CLOSER = 0.8  # of the space above and below a label and its value
 _CLOSER_IN_A_GRID = 0.6  # likewise, where several stand side by side: it may be a table
 _NEAR_IN_A_GRID = 0.8  # of a label's height
+_WRAPPED = 1.0  # of its height, below a line, the rest of its sentence may begin
+_SAME_LEFT = 0.5  # of its height, by which both may begin apart
+_SAME_SIZE = 0.4  # of its height, by which both may differ in height
 _LABEL_WORDS = 5
 _VALUE_WORDS = 8
 
@@ -35,13 +39,13 @@ def entries(lines: Sequence[Line]) -> tuple[Line, ...]:
         lines: as the reader gives them, in any order.
 
     Returns:
-        One line per entry, top to bottom, navigation first: cells joined by two spaces, boxes
-        united. Icons and window buttons that were read as characters are left out.
+        One line per entry, top to bottom, navigation first: cells joined by two spaces, what was
+        wrapped by one, boxes united. Icons and window buttons that were read as characters are left out.
     """
     kept = [line for line in lines if not _NOISE.fullmatch(line.text.strip())]
     column = _navigation(kept)
     beside = [line for line in kept if line not in column]
-    rows = _stacked(_rows(beside))
+    rows = _stacked(_unwrapped(_rows(beside)))
     return tuple(_entry(row) for row in [*([line] for line in column), *rows])
 
 
@@ -79,6 +83,32 @@ def _is_clear(column: Sequence[Line], right: float, lines: Sequence[Line]) -> bo
     bottom = max(line.box[3] for line in column)
     others = [line for line in lines if line not in column and line.box[0] < right]
     return not any(top < _middle(line) < bottom for line in others)
+
+
+def _unwrapped(rows: Sequence[_Row]) -> list[_Row]:
+    """Rows in which a sentence that goes on in the next row is one line."""
+    joined: list[_Row] = []
+    before: _Row = []
+    for row in rows:
+        if len(before) == len(row) == 1 and _goes_on(before[0], row[0]):
+            joined[-1] = [_entry([*joined[-1], *row], " ")]
+        else:
+            joined.append(row)
+        before = row
+    return joined
+
+
+def _goes_on(upper: Line, lower: Line) -> bool:
+    """Whether a line is the rest of a sentence that the line above it does not end."""
+    height = upper.box[3] - upper.box[1]
+    return (
+        lower.text.lstrip()[:1].islower()
+        and not upper.text.rstrip().endswith((".", "!", "?", ":"))
+        and len(upper.text.split()) > _LABEL_WORDS
+        and abs(upper.box[0] - lower.box[0]) <= _SAME_LEFT * height
+        and abs(lower.box[3] - lower.box[1] - height) <= _SAME_SIZE * height
+        and lower.box[1] - upper.box[3] <= _WRAPPED * height
+    )
 
 
 def _stacked(rows: Sequence[_Row]) -> list[_Row]:
@@ -146,7 +176,7 @@ def _middle(line: Line) -> float:
     return (line.box[1] + line.box[3]) / 2
 
 
-def _entry(row: _Row) -> Line:
+def _entry(row: _Row, between: str = _GAP) -> Line:
     x0s, y0s, x1s, y1s = zip(*(line.box for line in row), strict=True)
-    text = _GAP.join(" ".join(line.text.split()) for line in row)
+    text = between.join(" ".join(line.text.split()) for line in row)
     return Line(text, (min(x0s), min(y0s), max(x1s), max(y1s)), min(line.score for line in row))

@@ -6,6 +6,7 @@ Knows rows of text and a question; nothing of passages, pictures or scores.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from itertools import islice
 
 from .instructions import instructs
 from .quoting import asks_what_to_do, troubles
@@ -14,6 +15,7 @@ from .sentences import stems
 __all__ = ["is_copy", "remedies"]
 
 _ALIKE = 0.8
+_MOST = 5  # rows
 _BUTTON = 4  # words that the label of a button has at most
 _ABOUT_ANY = (
     "fix solve resolve repair help mend cure remedy solution troubleshoot problem trouble issue"
@@ -36,7 +38,7 @@ def is_copy(rows: Collection[str], screens: Sequence[Collection[str]]) -> bool:
 def remedies(question: str, rows: Sequence[str]) -> list[int]:
     """Which rows of an attached screen tell what to do about the trouble that it reports.
 
-    Labels of buttons do not count; a row that begins in lower case goes on with the one before.
+    Labels of buttons do not count, and of a page full of instructions only the first few do.
 
     Args:
         question: that came with the screen.
@@ -53,9 +55,5 @@ def remedies(question: str, rows: Sequence[str]) -> list[int]:
     known = {stem for row in rows for stem in stems(row)} | set(stems(_ABOUT_ANY))
     if not (asks_what_to_do(question) and troubles(rows) and known.issuperset(stems(question))):
         return []
-    found: list[int] = []
-    for place, row in enumerate(rows):
-        goes_on = row[:1].islower() and place - 1 in found
-        if goes_on or (len(row.split()) > _BUTTON and instructs(row)):
-            found.append(place)
-    return found
+    told = (at for at, row in enumerate(rows) if len(row.split()) > _BUTTON and instructs(row))
+    return list(islice(told, _MOST))

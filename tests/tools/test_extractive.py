@@ -369,9 +369,7 @@ def test_a_screen_in_the_library_answers_what_to_do_about_its_code() -> None:
     assert "[[mark 1: Error E-4127" in draft and "wheel" not in draft
 
 
-NOTICE = (
-    "Backup failed\nError: the disk is full\nFree at least 12 GB on it and run the backup\nagain."
-)
+NOTICE = "Backup failed\nError: the disk is full\nFree at least 12 GB on it and try again."
 
 
 @pytest.mark.parametrize("twin", [True, False])
@@ -381,9 +379,18 @@ def test_a_screen_answers_what_to_do_about_what_it_reports(twin: bool) -> None:
         library.insert(0, passage("2", NOTICE, modality="screenshot", pictured=True))
     shot = passage("a1", NOTICE, modality="screenshot", pictured=True)
     assert drafted("How do I fix this?", *library, shot) == (
-        "Free at least 12 GB on it and run the backup again. [a1]"
-        "\n\n[[mark a1: Free at least 12 GB on it and run the backup]]"
+        "Free at least 12 GB on it and try again. [a1]"
+        "\n\n[[mark a1: Free at least 12 GB on it and try again.]]"
     )
+
+
+def test_what_the_library_says_of_the_same_stands_beside_a_screens_own_remedy() -> None:
+    near = passage("1", "An error of a full disk is fixed with Prune.")
+    far = passage("2", "The kettle costs 39.50 and holds two litres.")
+    shot = passage("a1", NOTICE, modality="screenshot", pictured=True)
+    told = drafted("How do I fix this?", near, far, shot)
+    assert told.startswith(f"Free at least 12 GB on it and try again. [a1] {near['text']} [1]")
+    assert "kettle" not in told
 
 
 def test_what_the_library_says_of_a_screens_code_comes_before_its_own_advice() -> None:

@@ -67,6 +67,37 @@ def test_a_headline_is_no_label() -> None:
     ]
 
 
+ADVICE = at("Free at least 12 GB on the drive and", 40, 100)
+
+
+def test_a_wrapped_sentence_is_one_entry() -> None:
+    (entry,) = entries(
+        [ADVICE, at("run the backup again, or choose another", 40, 126), at("target.", 42, 152)]
+    )
+    assert entry.text == f"{ADVICE.text} run the backup again, or choose another target."
+    assert entry.box == (40, 100, 430, 172)
+
+
+@pytest.mark.parametrize(
+    "below",
+    [
+        at("Run the backup again.", 40, 126),  # begins anew
+        at("run the backup again.", 90, 126),  # stands elsewhere
+        at("run the backup again.", 40, 160),  # too far below
+        at("run the backup again.", 40, 126, 34),  # larger
+    ],
+)
+def test_what_does_not_go_on_stays_apart(below: Line) -> None:
+    assert texts(ADVICE, below) == [ADVICE.text, below.text]
+
+
+def test_after_its_end_and_after_a_label_no_sentence_goes_on() -> None:
+    done = at("Free at least 12 GB on the drive.", 40, 100)
+    assert len(texts(done, at("run the backup", 40, 126))) == 2
+    pears = at("green pears of the old tree that stands behind here", 40, 126)
+    assert len(texts(at("red apples", 40, 100), pears)) == 2
+
+
 @pytest.mark.parametrize("lines", [[], [at("only", 5, 5)]])
 def test_little_or_nothing(lines: list[Line]) -> None:
     assert [e.text for e in entries(lines)] == [line.text for line in lines]

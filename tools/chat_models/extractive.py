@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import zip_longest
 from typing import Any
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
@@ -205,9 +204,7 @@ class _Reply:
             chosen = [picture, *others] if first else [*others, picture]
         slots = [_slot("show", picture)] if picture and not picture.source.rows else []
         slots += [_slot("mark", row) for row in self._marked(chosen)]
-        followed = zip_longest(chosen, chosen[1:])
-        texts = [c.words if after and _wrapped(c, after) else str(c) for c, after in followed]
-        sentences = [f"{_before(text) if n else ''}{text}" for n, text in enumerate(texts)]
+        sentences = [f"{_before(c.quote.text) if n else ''}{c}" for n, c in enumerate(chosen)]
         return sentences + [f"\n\n{slot}" for slot in slots]
 
     def own(self) -> list[str]:
@@ -369,12 +366,6 @@ def _filled(whole: Sequence[Chosen], others: Sequence[Chosen]) -> list[Chosen]:
 def _before(text: str) -> str:
     """What parts a sentence from the one before: a step stands on a line of its own."""
     return "\n" if is_step(text) else " "
-
-
-def _wrapped(row: Chosen, after: Chosen) -> bool:
-    """Whether a row of a screen goes on in the next one: they are cited once."""
-    together = row.source == after.source and row.quote.position + 1 == after.quote.position
-    return row.source.rows and together and after.quote.text[:1].islower()
 
 
 def _slot(kind: str, chosen: Chosen) -> str:

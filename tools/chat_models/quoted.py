@@ -112,13 +112,8 @@ class Chosen:
         above = codes(self.source.context)  # of another kind, it names a machine or a document
         return not above or bool(above & asked) or kinds(above).isdisjoint(kinds(asked))
 
-    @property
-    def words(self) -> str:
-        """Its text, nothing of which reads as a citation or a slot."""
-        return _defused(self.quote.text)
-
     def __str__(self) -> str:
-        return f"{self.words} [{self.source.label}]"
+        return f"{_defused(self.quote.text)} [{self.source.label}]"
 
 
 def figure_number(text: str) -> str:
