@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from limner.examples.pocket.emoji import Split
+from limner.examples.pocket.janus_drawn import Drawings
 from limner.examples.pocket.janus_eyes import WIDTH, Eyes, EyesStage, seen, started, vision, whole
 from limner.examples.pocket.janus_folder import NAMING, Layout, write_words
 from limner.examples.pocket.janus_questions import Questions, named
@@ -191,6 +192,7 @@ class JanusStage(Stage):
         if plan.device == "cpu":  # the fused kernels are slow backwards in bfloat16
             self.model.janus.set_attn_implementation("eager")
         self._renderer = Renderer(plan.size, plan.out, plan.device)
+        self._drawings = Drawings.found(plan.out)
         self._scenes = Scenes(split)
         self._questions = Questions(self._scenes)
         self._pool = Pool(
@@ -321,7 +323,9 @@ class JanusStage(Stage):
         """Cross-entropies of names, of yes and no, of names from the eyes; the share of right."""
         scenes, asked = self.reading(step)
         read = self.laid_out(asked)
-        states, looks = self.answered(self._renderer(scenes), read)
+        random = np.random.default_rng((_SEED + self._plan.seed, 17, step))
+        pictures = self._drawings.instead(scenes, self._renderer(scenes), random)
+        states, looks = self.answered(pictures, read)
         there = read.targets != _NOWHERE
         logits = self.model.janus.lm_head(states[there.to(states.device)]).float()
         targets = read.targets[there].to(logits.device)

@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from limner.examples.pocket.classifier import judged, looked_closely
 from limner.examples.pocket.emoji import Split, load
 from limner.examples.pocket.janus_folder import NAMING
 from limner.examples.pocket.janus_questions import Questions, groups, named
@@ -132,15 +133,23 @@ class Evaluation:
             "its name: no": share([answer is False for answer in own]),
             "another name: yes": share([answer is True for answer in foils]),
             "another name: no": share([answer is False for answer in foils]),
-            **{
-                f"words kept back, drawn {how}: {said}": share(
-                    [a is answer for a, r in zip(told, right, strict=True) if r is ok]
-                )
-                for how, ok in (("right", True), ("wrong", False))
-                for said, answer in (("yes", True), ("no", False))
-                if ok in right
-            },
+            **_said(told, right, ("words kept back, drawn right", "words kept back, drawn wrong")),
         }
+
+    def pairs(self) -> dict[str, Share]:
+        """Two things that the small SDXL drew: what the check step says, as the judge sees both."""
+        random = np.random.default_rng((_SEED, self.seed, 29))
+        numbers = self._picked(random)
+        couples = list(zip(numbers, np.roll(numbers, 1).tolist(), strict=True))
+        words = [f"a {load()[a].name} and a {load()[b].name}" for a, b in couples]
+        artist = open_model("pocket-sdxl")
+        checker = PocketChecker(str(self.out / "janus" / "model"))
+        drawn = [_one(artist, told, seed) for seed, told in enumerate(words)]
+        judge = judged(Path(__file__).parent)
+        best = looked_closely(judge, _pixels(drawn)).topk(5).indices.tolist()
+        both = [{*couple} <= set(row) for row, couple in zip(best, couples, strict=True)]
+        told = [checker.shows(*row) for row in zip(drawn, words, strict=True)]
+        return _said(told, both, ("the judge sees both", "the judge does not"))
 
     def guidance(self) -> dict[str, float]:
         """The share of nearest pictures that were meant, for a few names at some guidances."""
@@ -170,6 +179,18 @@ class Evaluation:
         return picked
 
 
+def _said(
+    told: Sequence[bool | None], right: Sequence[bool], names: tuple[str, str]
+) -> dict[str, Share]:
+    """How often yes and no were said of what is right, and of what is not, under these names."""
+    return {
+        f"{name}: {said}": share([t is answer for t, r in zip(told, right, strict=True) if r is ok])
+        for name, ok in zip(names, (True, False), strict=True)
+        for said, answer in (("yes", True), ("no", False))
+        if ok in right
+    }
+
+
 def _one(artist: ImageModel, words: str, seed: int, guidance: float | None = None) -> Image.Image:
     request = ImageRequest(words, seed=seed, guidance=guidance)
     return artist.generate(request, lambda done, steps, preview: None).image
@@ -189,7 +210,7 @@ def _group(answer: str) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read, draw, measure, print, write ``janus.json`` and ``janus.png``."""
-    parts = ("naming", "shows", "checking", "drawing", "guidance")
+    parts = ("naming", "shows", "checking", "pairs", "drawing", "guidance")
     evaluated(__doc__, arguments, Evaluation, parts, {}, "janus.json")
 
 
