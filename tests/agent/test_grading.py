@@ -86,14 +86,25 @@ def test_a_picture_asked_for_and_found_is_evidence():
     assert scores[1] > scores[0]
 
 
-def test_an_attached_screen_is_no_evidence_for_itself():
-    text = "Backup failed\nError: the disk is full"
+def test_an_attached_screen_is_no_evidence_for_itself(encoder):
+    text = "Backup failed\nError: the disk of the server is full"
     twin = Passage("9", text, "shot.png", modality="screenshot")
-    asked = ("How do I fix this?", [*LIBRARY, twin], Fixed(0.1), MINILM)
-    alone = relevance(*asked[:1], LIBRARY, *asked[2:], attachments=[screen(text)])
-    assert relevance(*asked, attachments=[screen(text)]) == alone < MINILM.threshold
-    remedy = screen(f"{text}\nFree at least 12 GB on the disk.")
-    assert relevance("How do I fix this?", [], Fixed(0.1), MINILM, attachments=[remedy]) > 0.8
+    alone, both, other = (
+        relevance("How do I fix this?", found, encoder, MINILM, attachments=[screen(shown)])
+        for found, shown in (
+            (LIBRARY, text),
+            ([twin, *LIBRARY], text),
+            ([twin, *LIBRARY], "Error: the disk of the server is nearly full"),
+        )
+    )
+    assert alone == both < MINILM.threshold < other  # another screen may answer
+
+
+def test_a_screen_that_tells_what_to_do_answers():
+    remedy = screen("Error: the disk is full\nFree at least 12 GB on the disk.")
+    asked = ([], Fixed(0.1), MINILM)
+    assert relevance("How do I fix this?", *asked, attachments=[remedy]) > MINILM.threshold
+    assert relevance("How do I add a user?", *asked, attachments=[remedy]) < MINILM.threshold
 
 
 def test_a_code_on_the_screen_that_the_library_knows_is_evidence():

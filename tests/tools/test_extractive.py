@@ -372,16 +372,28 @@ def test_a_screen_in_the_library_answers_what_to_do_about_its_code() -> None:
 NOTICE = "Backup failed\nError: the disk is full\nFree at least 12 GB on it and try again."
 
 
-@pytest.mark.parametrize("twin", [True, False])
-def test_a_screen_answers_what_to_do_about_what_it_reports(twin: bool) -> None:
-    library = [passage("1", "item: kettle; price: 39.50")]
-    if twin:
-        library.insert(0, passage("2", NOTICE, modality="screenshot", pictured=True))
-    shot = passage("a1", NOTICE, modality="screenshot", pictured=True)
+TWIN = passage("2", NOTICE, modality="screenshot", pictured=True)
+
+
+@pytest.mark.parametrize(
+    "library", [[], [passage("1", "item: kettle; price: 39.50")], [TWIN, passage("1", "A kettle.")]]
+)
+def test_a_screen_answers_what_to_do_about_what_it_reports(
+    library: list[dict[str, object]],
+) -> None:
+    shot = {**TWIN, "label": "a1"}
     assert drafted("How do I fix this?", *library, shot) == (
         "Free at least 12 GB on it and try again. [a1]"
         "\n\n[[mark a1: Free at least 12 GB on it and try again.]]"
     )
+
+
+def test_what_a_screen_says_is_not_said_again_by_its_twin() -> None:
+    rows = "Backup failed\nError NB-507 of the target disk"
+    shot = passage("a1", rows, modality="screenshot", pictured=True)
+    twin, other = ({**shot, "label": "1", "text": t} for t in (rows, f"{rows}\nSee NB-507 help"))
+    assert drafted("How do I fix NB-507?", twin, shot) == ""
+    assert "[1]" in drafted("How do I fix NB-507?", other, shot)  # another screen
 
 
 def test_what_the_library_says_of_the_same_stands_beside_a_screens_own_remedy() -> None:
