@@ -51,7 +51,7 @@ def test_it_names_what_the_small_sdxl_draws(pictures: dict[str, Image.Image]) ->
     reader = JanusReader.load(NAME)
     told = {thing: reader.describe(picture, 16) for thing, picture in pictures.items()}
     right = [thing for thing, said in told.items() if thing in said]
-    assert len(right) >= 4, told  # of pictures that are painted it names five of six
+    assert len(right) >= 6, told  # eight; of pictures that are painted it names five of six
 
 
 def test_it_checks_what_the_small_sdxl_draws(pictures: dict[str, Image.Image]) -> None:
@@ -59,7 +59,7 @@ def test_it_checks_what_the_small_sdxl_draws(pictures: dict[str, Image.Image]) -
     own = [checker.shows(picture, thing) for thing, picture in pictures.items()]
     foils = zip(pictures.values(), (*THINGS[1:], THINGS[0]), strict=True)
     others = [checker.shows(picture, thing) for picture, thing in foils]
-    assert own.count(True) >= 9 and own.count(False) <= 1  # a good strawberry is refused
+    assert own.count(True) >= 9 and own.count(False) == 0
     assert others.count(False) >= 8 and others.count(True) <= 2
 
 
@@ -76,7 +76,6 @@ def test_where_it_is_in_doubt_it_says_so(
 
 def test_of_two_things_each_must_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = {"a fox": 0.9, "a pig": 0.01, "a hen": 0.3}
-
     monkeypatch.setattr(JanusReader, "yes", lambda self, picture, question: max(
         (p for thing, p in seen.items() if thing in question), default=0.0))  # fmt: skip
     blank, eye = Image.new("RGB", (64, 64)), PocketChecker(NAME)
