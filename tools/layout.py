@@ -40,7 +40,8 @@ def entries(lines: Sequence[Line]) -> tuple[Line, ...]:
 
     Returns:
         One line per entry, top to bottom, navigation first: cells joined by two spaces, what was
-        wrapped by one, boxes united. Icons and window buttons that were read as characters are left out.
+        wrapped by one, boxes united. Icons and window buttons that were read as characters are
+        left out.
     """
     kept = [line for line in lines if not _NOISE.fullmatch(line.text.strip())]
     column = _navigation(kept)
