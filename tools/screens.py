@@ -17,6 +17,7 @@ __all__ = ["is_copy", "remedies"]
 _ALIKE = 0.8
 _MOST = 5  # rows
 _BUTTON = 4  # words that the label of a button has at most
+_ENDS = (".", "!", ".)", '."')
 _ABOUT_ANY = (
     "fix solve resolve repair help mend cure remedy solution troubleshoot problem trouble issue"
     " error message screen get rid work around do go away"
@@ -38,7 +39,8 @@ def is_copy(rows: Collection[str], screens: Sequence[Collection[str]]) -> bool:
 def remedies(question: str, rows: Sequence[str]) -> list[int]:
     """Which rows of an attached screen tell what to do about the trouble that it reports.
 
-    Labels of buttons do not count, and of a page full of instructions only the first few do.
+    Labels, which end without a full stop, do not count, and of a page full of instructions only
+    the first few do.
 
     Args:
         question: that came with the screen.
@@ -49,11 +51,15 @@ def remedies(question: str, rows: Sequence[str]) -> list[int]:
         screen does not, or where the screen reports no trouble.
 
     Example:
-        >>> remedies("How do I fix this?", ["Error 5: disk full", "Free at least 2 GB on it", "OK"])
+        >>> remedies("How do I fix it?", ["Error 5: disk full", "Free 2 GB or more on it.", "OK"])
         [1]
     """
     known = {stem for row in rows for stem in stems(row)} | set(stems(_ABOUT_ANY))
     if not (asks_what_to_do(question) and troubles(rows) and known.issuperset(stems(question))):
         return []
-    told = (at for at, row in enumerate(rows) if len(row.split()) > _BUTTON and instructs(row))
+    told = (at for at, row in enumerate(rows) if _is_sentence(row) and instructs(row))
     return list(islice(told, _MOST))
+
+
+def _is_sentence(row: str) -> bool:
+    return row.rstrip().endswith(_ENDS) and len(row.split()) > _BUTTON

@@ -396,13 +396,23 @@ def test_what_a_screen_says_is_not_said_again_by_its_twin() -> None:
     assert "[1]" in drafted("How do I fix NB-507?", other, shot)  # another screen
 
 
-def test_what_the_library_says_of_the_same_stands_beside_a_screens_own_remedy() -> None:
+def test_what_the_library_says_of_the_same_comes_before_a_screens_own_remedy() -> None:
     near = passage("1", "An error of a full disk is fixed with Prune.")
     far = passage("2", "The kettle costs 39.50 and holds two litres.")
     shot = passage("a1", NOTICE, modality="screenshot", pictured=True)
     told = drafted("How do I fix this?", near, far, shot)
-    assert told.startswith(f"Free at least 12 GB on it and try again. [a1] {near['text']} [1]")
-    assert "kettle" not in told
+    assert told == f"{near['text']} [1]\n\n[[mark a1: Error: the disk is full]]"
+    assert drafted("How do I fix this?", far, shot).startswith("Free at least 12 GB on it")
+
+
+def test_the_librarys_steps_stay_whole_beside_a_screens_own_remedy() -> None:
+    steps = "An error of a full disk is mended so:\n1. Open Prune.\n2. Delete it.\n3. Restart."
+    shot = passage("a1", NOTICE, modality="screenshot", pictured=True)
+    told = drafted("How do I fix this?", passage("1", steps), shot)
+    assert told.startswith(
+        "An error of a full disk is mended so: [1]\n1. Open Prune. [1]\n2. Delete it. [1]"
+        "\n3. Restart. [1]"
+    )
 
 
 def test_what_the_library_says_of_a_screens_code_comes_before_its_own_advice() -> None:

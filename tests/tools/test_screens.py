@@ -36,6 +36,8 @@ def test_buttons_and_forms_tell_nothing() -> None:
     assert remedies("How do I fix this?", ["Error 5: no disk", "Retry", "Open Settings"]) == []
     form = ["New account", "Enter your name and press the key", "Save"]
     assert remedies("How do I fix this?", form) == []  # it reports no trouble
+    labels = ["Error 809: no answer", "Type L2TP/IPsec with pre-shared key"]
+    assert remedies("How do I fix this?", labels) == []
     assert remedies("How do I fix this?", []) == []
 
 

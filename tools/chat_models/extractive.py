@@ -68,7 +68,7 @@ _MARK_TROUBLE = 0.15
 """Cosine of the best sentence and an attachment's row from which on the row is marked."""
 
 _NEAR = 0.5
-"""Cosine from which on a sentence of the library is quoted beside a screen's own remedy."""
+"""Cosine from which on what the library says leads, and not what a screen itself advises."""
 
 _WHICH = re.compile(r"\b(?:what|which)\b", re.IGNORECASE)
 
@@ -248,9 +248,8 @@ class _Reply:
         others = [c for c in chosen if not is_of_steps(c, self._library)]
         if about:
             return _filled(about, others)
-        if self._remedies:
-            near = [c for c in chosen if c.quote.features.cosine >= _NEAR]
-            return _filled(self._remedies, near)
+        if self._remedies and all(c.quote.features.cosine < _NEAR for c in chosen):
+            return self._remedies
         prose = (c for c in chosen if not c.source.rows)
         step = next((c for c in prose if is_of_steps(c, self._library)), None)
         if step:
