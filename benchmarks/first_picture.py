@@ -43,7 +43,7 @@ pipeline = StableDiffusionXLPipeline.from_pretrained(
     sys.argv[1], torch_dtype=torch.float32, local_files_only=True, add_watermarker=False
 )
 noise = torch.Generator("cpu").manual_seed(0)
-drawn = pipeline(sys.argv[2], num_inference_steps=20, guidance_scale=4.0, generator=noise)
+drawn = pipeline(sys.argv[2], num_inference_steps=20, guidance_scale=2.0, generator=noise)
 drawn.images[0].save(sys.argv[3])
 """
 

@@ -31,7 +31,7 @@ from limner.tools.model_files import SHIPPED
 
 __all__ = ["Artist", "main"]
 
-_STEPS, _GUIDANCE, _BATCH = 20, 4.0, 16
+_STEPS, _GUIDANCE, _BATCH = 20, 2.0, 16
 _ONE = r"""
 import json, re, sys, time
 from pathlib import Path
@@ -41,7 +41,7 @@ from limner.tools.image_models.diffusion import Diffusion
 model = Diffusion.load(sys.argv[1])
 seconds = []
 for seed in range(4):
-    request = ImageRequest("a red house", seed=seed, steps=20, guidance=4.0)
+    request = ImageRequest("a red house", seed=seed, steps=20, guidance=2.0)
     seconds.append(model.generate(request, lambda done, steps, preview: None).seconds)
     if not seed:
         first = time.perf_counter() - started

@@ -102,7 +102,7 @@ _SD, _SDXL = _pipelines("StableDiffusion"), _pipelines("StableDiffusionXL")
 FAMILIES = (
     Family("SDXL-Turbo", _SDXL, _is_turbo, Range(4, 1, 50), Range(0, 0, 0), "euler_a",
            negative_prompt=False),
-    Family("Pocket SDXL", _SDXL, _is_pocket, Range(20, 1, 200), Range(4, 0, 50), "euler",
+    Family("Pocket SDXL", _SDXL, _is_pocket, Range(20, 1, 200), Range(2, 0, 50), "euler",
            one_size=True),
     Family("SDXL", _SDXL, _is_sdxl, Range(30, 1, 200), Range(5, 0, 50), "euler"),
     Family("LCM", _SD, _is_lcm, Range(4, 1, 50), Range(8.5, 1, 50), "lcm", ("lcm",),
