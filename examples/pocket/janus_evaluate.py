@@ -111,7 +111,8 @@ class Evaluation:
         What it draws of words that were kept back is right or wrong as the nearest picture says.
         """
         random = np.random.default_rng((_SEED, self.seed, 23))
-        numbers, kept = self._picked(random), sorted(Split(self.seed).synonyms)
+        numbers, synonyms = self._picked(random), Split(self.seed).synonyms
+        kept = sorted(synonyms)
         words = [kept[i] for i in random.permutation(len(kept))[: self.count]]
         others = np.roll(numbers, 1).tolist()
         checker, artist = (
@@ -127,7 +128,7 @@ class Evaluation:
         foils = [checker.shows(picture, load()[m].name) for picture, _, m in pairs]
         first = nearest(_pixels(unknown), references(self._side, self.out)).argmin(1).tolist()
         told = [checker.shows(*row) for row in zip(unknown, words, strict=True)]
-        right = [n in Split(self.seed).synonyms[w] for n, w in zip(first, words, strict=True)]
+        right = [n in synonyms[w] for n, w in zip(first, words, strict=True)]
         return {
             "its name: yes": share([answer is True for answer in own]),
             "its name: no": share([answer is False for answer in own]),
