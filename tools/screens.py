@@ -16,8 +16,7 @@ __all__ = ["is_copy", "remedies"]
 
 _ALIKE = 0.8
 _MOST = 5  # rows
-_BUTTON = 4  # words that the label of a button has at most
-_ENDS = (".", "!", ".)", '."')
+_ENDS = (".", "!", ".)", '."')  # of sentences; labels and buttons have none
 _ABOUT_ANY = (
     "fix solve resolve repair help mend cure remedy solution troubleshoot problem trouble issue"
     " error message screen get rid work around do go away"
@@ -57,9 +56,5 @@ def remedies(question: str, rows: Sequence[str]) -> list[int]:
     known = {stem for row in rows for stem in stems(row)} | set(stems(_ABOUT_ANY))
     if not (asks_what_to_do(question) and troubles(rows) and known.issuperset(stems(question))):
         return []
-    told = (at for at, row in enumerate(rows) if _is_sentence(row) and instructs(row))
+    told = (at for at, row in enumerate(rows) if row.rstrip().endswith(_ENDS) and instructs(row))
     return list(islice(told, _MOST))
-
-
-def _is_sentence(row: str) -> bool:
-    return row.rstrip().endswith(_ENDS) and len(row.split()) > _BUTTON

@@ -405,6 +405,14 @@ def test_what_the_library_says_of_the_same_comes_before_a_screens_own_remedy() -
     assert drafted("How do I fix this?", far, shot).startswith("Free at least 12 GB on it")
 
 
+def test_one_near_sentence_of_the_library_is_enough() -> None:
+    near = passage("1", "The disk is full when files pile up.")
+    less = passage("2", "Delete what nobody needs to fix the error quickly, then ask the office.")
+    shot = passage("a1", NOTICE, modality="screenshot", pictured=True)
+    told = drafted("How do I fix this?", near, less, shot)
+    assert told.startswith(f"{near['text']} [1] {less['text']} [2]")
+
+
 def test_the_librarys_steps_stay_whole_beside_a_screens_own_remedy() -> None:
     steps = "An error of a full disk is mended so:\n1. Open Prune.\n2. Delete it.\n3. Restart."
     shot = passage("a1", NOTICE, modality="screenshot", pictured=True)

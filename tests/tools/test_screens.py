@@ -41,6 +41,10 @@ def test_buttons_and_forms_tell_nothing() -> None:
     assert remedies("How do I fix this?", []) == []
 
 
+def test_a_short_sentence_is_advice() -> None:
+    assert remedies("How do I fix this?", ["Error 5: no link", "Restart it.", "Retry"]) == [1]
+
+
 def test_of_a_page_of_instructions_the_first_few_count() -> None:
     page = ["Error 5: no disk", *(f"Press the key with number {n} now." for n in range(40))]
     assert remedies("How do I fix this?", page) == [1, 2, 3, 4, 5]

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from limner.errors import ModelMissing, UserError
+from limner.examples.pocket import evaluate
 from limner.tools.image_models.base import GeneratedImage, ImageModel, ImageRequest
 from limner.tools.image_models.opening import open_model
 from limner.tools.model_files import SHIPPED, folder_of
@@ -111,3 +112,8 @@ def test_no_library_speaks_while_it_loads(capfd: pytest.CaptureFixture[str]) -> 
 def test_its_seed_is_its_picture(model: ImageModel) -> None:
     one, again, other = (drawn(model, "a fox", seed=seed).image.tobytes() for seed in (1, 1, 2))
     assert one == again != other
+
+
+def test_what_is_evaluated_is_what_is_drawn_unasked() -> None:
+    able = open_model(NAME).capabilities
+    assert (able.steps.own, able.guidance.own) == (evaluate._STEPS, evaluate._GUIDANCE)
