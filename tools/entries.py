@@ -58,8 +58,8 @@ def places(text: str) -> list[Place]:
     A place begins with a line, or with a sentence that begins with a code: an entry. It ends before
     the next one, or with its line; but an entry whose line is no whole sentence, as a title is not,
     takes in the lines below, and so does any place whose line ends in a colon. Where a place has
-    not told what to do, the lines below that do belong to it; where it has, those that go on with
-    it, as a next step does.
+    not told what to do, the lines below that do belong to it, and so does, before them, one that
+    ends in a colon; where it has, those that go on with it, as a next step does.
 
     Args:
         text: its blocks, one a line, as `quoting.quotable` splits them.
@@ -97,6 +97,7 @@ class _Walk:
         self._place = Place(-1, "")
         self._ended = True  # the last line was whole: the next needs a reason to belong to it
         self._told = False  # the lines that began the place told what to do
+        self._quiet = True  # no line of the place did
 
     def read(self, sentences: Sequence[str]) -> None:
         """One line more."""
@@ -107,7 +108,10 @@ class _Walk:
             if code != self._place.code if code else not (at or joins):
                 self._place = Place(self._place.number + 1, code)
                 self._told = joins = False
-            self._told = self._told or (not joins and instructs(sentence))
+                self._quiet = True
+            tells = instructs(sentence)
+            self._told = self._told or (not joins and tells)
+            self._quiet = self._quiet and not tells
             self.found.append(self._place)
         last = sentences[-1]
         self._ended = last.endswith(_ENDS) if self._place.code else not last.endswith(":")
@@ -116,7 +120,9 @@ class _Walk:
         """Whether a line that begins so belongs to the place before."""
         if not self.found:
             return False
-        return not self._ended or goes_on(sentence) or (not self._told and instructs(sentence))
+        leads = self._quiet and sentence.endswith(":")
+        tells = not self._told and instructs(sentence)
+        return not self._ended or goes_on(sentence) or tells or leads
 
 
 def heads(sentence: str) -> bool:

@@ -54,3 +54,10 @@ def test_each_sentence_has_its_code(lines: list[str]) -> None:
 )
 def test_speaking_of_a_code_first_opens_no_entry(sentence: str, opens: bool) -> None:
     assert heads(sentence) is opens
+
+
+def test_a_line_that_leads_to_steps_belongs_to_what_told_none() -> None:
+    text = "It shows E-26.\nTo mend it:\n1. Open it.\n2. Close it."
+    assert [place.number for place in places(text)] == [0, 0, 0, 0]
+    told = "Open the tap.\nOpening hours:\nNine to five."
+    assert [place.number for place in places(told)] == [0, 1, 1]

@@ -446,6 +446,18 @@ FAULTS = {
 }
 
 
+def test_steps_below_what_a_screen_reports_are_quoted_whole() -> None:
+    text = (
+        "The boiler runs at 1.5 bar. When it has less it stops and shows LP-31.\n"
+        "To fill it up again:\n1. Open both taps.\n2. Wait a while.\n3. Close both taps."
+    )
+    panel = {"label": "a1", "text": "Heating stopped\nCode LP-31: pressure 0.7 bar"}
+    told = drafted("How do I fix this?", {"label": "1", "text": text}, panel)
+    steps = ["To fill", "1. Open", "2. Wait", "3. Close"]
+    at = [told.index(words) for words in ("When it has less", *steps)]
+    assert at == sorted(at)
+
+
 def test_what_mends_another_fault_is_not_quoted() -> None:
     panel = {"label": "a1", "text": "Fault F22\nWater pressure 0.6 bar"}
     draft = drafted("How do I get rid of this fault?", FAULTS, panel)

@@ -256,6 +256,8 @@ class _Reply:
             steps = steps_around(step, self._library)
             return [*(c for c in chosen[: chosen.index(step)] if c not in steps), *steps]
         told = told_after(chosen[0], self._library) if self._to_do else []
+        if any(is_step(c.quote.text) for c in told):  # a list of steps is not cut
+            return [chosen[0], *told]
         return _filled([chosen[0], *told][:_SENTENCES], others) if told else chosen
 
     def _fits(self, chosen: Chosen) -> bool:
