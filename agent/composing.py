@@ -9,7 +9,9 @@ from dataclasses import replace
 
 from ..errors import ModelError
 from ..index.passage import Passage
+from ..tools.drawing_requests import named
 from ..tools.image_models.vocabulary import remark
+from ..tools.safety import drawing_refusal
 from .answer import Answer, Generated, Part, Picture, Text
 from .draft import cited, parse, readable
 from .edits import drawings_of, numbers_told
@@ -32,7 +34,8 @@ def composed(state: TurnState, work: Workbench) -> Answer:
         redrawn = told(state, work)
         return replace(redrawn, parts=tuple(_remarked(redrawn.parts, work)))
     if not state["answerable"]:
-        return Answer((Text(_abstention(state, work)),), state["passages"], abstained=True)
+        said = Text(_abstention(state, work) + _offer(state, work))
+        return Answer((said,), state["passages"], abstained=True)
     made = {m.slot.number: m.result for m in state["checked"]}
     sources, numbers = _numbered(state)
     parts = tuple(_remarked(_parts(state, made, numbers, work.reads), work))
@@ -126,3 +129,11 @@ def _abstention(state: TurnState, work: Workbench) -> str:
     if not nearest:
         return "This is not in your library, nor on the attached picture."
     return "This is not in your library. The nearest places are: " + "; ".join(nearest) + "."
+
+
+def _offer(state: TurnState, work: Workbench) -> str:
+    """How to have a thing drawn that was named and not found; empty where no thing was."""
+    thing = named(state["question"])
+    if not thing or work.image_model is None or drawing_refusal(thing):
+        return ""
+    return f" To have it drawn: “draw {thing}”."

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from .sentences import split_sentences
 from .subjects import GENERIC, referred, subject_of
 
-__all__ = ["Drawing", "asks", "drawings_of", "parts_of", "question_of"]
+__all__ = ["Drawing", "asks", "drawings_of", "named", "parts_of", "question_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +128,8 @@ _THANKS = re.compile(
     re.IGNORECASE,
 )
 _WH = r"(?:who|whom|whose|what|when|where|which|why|whether|how)"
+_NAMED = re.compile(r"(?:an?|two|three)\s+\w[\w ,'’-]{1,80}", re.IGNORECASE)
+"""A thing that is any one of its kind; what is wished to be drawn begins so."""
 _ASKING = re.compile(rf"\b(?:{_WH}|is|are|do|does|can|may|must)\b", re.IGNORECASE)
 _AT_HAND = re.compile(
     r"(?:the\s+)?(?:figure|fig\.?|table|picture|page|source)\s*\d+"
@@ -294,6 +296,19 @@ def asks(text: str) -> bool:
         (True, False)
     """
     return _ASKS.match(text) is not None or text.rstrip().endswith("?") or _tells(text)
+
+
+def named(message: str) -> str:
+    """The thing that a message names, where it does nothing else; empty for any other message.
+
+    Example:
+        >>> named("A cat at night."), named("A cat is what?"), named("the cat at night")
+        ('a cat at night', '', '')
+    """
+    line = message.strip().rstrip(" .!")
+    if asks(message) or _ASKING.search(line) or not _NAMED.fullmatch(line):
+        return ""
+    return line[0].lower() + line[1:]
 
 
 def _tells(text: str) -> bool:

@@ -89,6 +89,34 @@ def test_what_is_not_in_the_library_is_said_beside_the_drawing(
     assert not answer.abstained
 
 
+@pytest.mark.parametrize(
+    ("said", "offered"),
+    [
+        ("A cat at night.", "“draw a cat at night”"),
+        ("two wild horses", "“draw two wild horses”"),
+        ("A cat is what?", ""),
+        ("Where is a cat", ""),
+        ("the cat at night", ""),
+        ("a naked teenager", ""),
+    ],
+)
+def test_a_thing_that_is_not_in_the_library_may_be_drawn(
+    library: Library, said: str, offered: str
+) -> None:
+    answer = ask(library, said)
+    if not answer.refused:
+        assert answer.abstained and answer.text.startswith("This is not in your library.")
+    assert (
+        answer.text.endswith(f"To have it drawn: {offered}.")
+        if offered
+        else ("To have it drawn" not in answer.text)
+    )
+
+
+def test_nothing_is_offered_that_draws_nothing(library: Library) -> None:
+    assert "drawn" not in Agent(library, image_model="none").ask("A cat at night.").text
+
+
 def test_a_follow_up_draws_what_the_question_before_was_about(library: Library) -> None:
     with Agent(library, image_model=HashPainter(), session="foxes") as agent:
         agent.ask("What is a fox?")

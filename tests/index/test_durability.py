@@ -61,7 +61,7 @@ def test_killed_at_any_moment(tmp_path: Path, notes: Path, start: Start) -> None
     begun = time.monotonic()
     process.wait()
     whole = time.monotonic() - begun
-    for trial in range(25):
+    for trial in range(15):
         folder = tmp_path / f"library{trial}"
         process = start("add_when_told", folder, notes)
         assert process.stdout and process.stdout.readline() == "ready\n"

@@ -76,7 +76,7 @@ def reasons(folder: Path) -> str:
 @pytest.mark.slow
 def test_random_damages(cases: ModuleType, world: Any, tmp_path: Path) -> None:
     expected, came, wrong = cases.content(world.library), Counter(), []
-    for seed in range(10_000, 10_150):
+    for seed in range(10_000, 10_100):
         folder = tmp_path / "case"
         shutil.copytree(world.library, folder)
         part, kind = cases.damage(world, folder, seed)
@@ -91,7 +91,7 @@ def test_random_damages(cases: ModuleType, world: Any, tmp_path: Path) -> None:
                 wrong.append((seed, part, kind, repair, left))
         shutil.rmtree(folder)
     assert not wrong
-    assert came["detected"] > 75 and came["harmless"] > 5
+    assert came["detected"] > 50 and came["harmless"] > 3
 
 
 def test_a_sound_library_is_left_as_it_is(library: Path, rebuilt: Callable[[Path], Any]) -> None:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from limner.tools.drawing_requests import Drawing, asks, drawings_of, parts_of, question_of
+from limner.tools.drawing_requests import (
+    Drawing,
+    asks,
+    drawings_of,
+    named,
+    parts_of,
+    question_of,
+)
 from limner.tools.subjects import subject_of
 
 MADE = [
@@ -243,3 +250,9 @@ def test_a_row_of_polite_words_is_read_in_one_way(words: str) -> None:
 def test_a_very_long_sentence_is_not_cut() -> None:
     message = f"How often is {'the filter of ' * 60}the kiln changed, and draw a cup"
     assert parts_of(message) == (message,)
+
+
+def test_what_only_names_a_thing() -> None:
+    assert named(" An old boat, at sea! ") == "an old boat, at sea"
+    others = ["", "a", "boat", "the boat", "a boat?", "A boat is what I see", f"a {'b' * 99}"]
+    assert not any(map(named, others))
