@@ -7,10 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from limner.examples.pocket import emoji
 from limner.examples.pocket.janus_drawn import Drawings, alone, drawn
+from limner.examples.pocket.janus_eyes import EyesStage
 from limner.examples.pocket.scenes import Background, Placed, Scene, Scenes
+from limner.examples.pocket.training import Plan
 from limner.tools.model_files import SHIPPED
 
 pytestmark = pytest.mark.skipif(bool(emoji.missing()), reason=f"missing: {emoji.missing()}")
@@ -59,3 +62,16 @@ def test_drawings_are_kept(tmp_path: Path) -> None:
     apple = next(picture for picture in made if not picture.eq(1).all())
     middle = apple[:, 28:40, 28:40].mean((1, 2))
     assert middle[0] > 0.2 > middle[1] and middle[0] > middle[2] + 0.5  # red
+
+
+def test_eyes_look_at_drawings_where_there_are_some(tmp_path: Path) -> None:
+    """One row for each thing, all of it one grey that no painted scene is."""
+    numbers = [n for n, e in enumerate(emoji.load()) if e.drawn]
+    grey = torch.full((len(numbers), 3, 64, 64), 77, dtype=torch.uint8)
+    save_file({"numbers": torch.tensor(numbers), "pictures": grey}, tmp_path / "drawn.safetensors")
+    stage, looked = EyesStage(Plan(tmp_path, batch=64)), []
+    stage.model.register_forward_pre_hook(lambda _, given: looked.append(given[0]))
+    loss, _ = stage.loss(0)
+    flat = looked[0].flatten(1)
+    of_drawings = float((flat == flat[:, :1]).all(1).float().mean())
+    assert 0.05 < of_drawings < 0.4 and loss.isfinite()
